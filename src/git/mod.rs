@@ -25,7 +25,7 @@ pub struct Error {
 }
 
 /// Short for this module's results.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a push insists on finding at the remote: `--force-with-lease`, so that it is a compare-and-swap and never forces.
 #[derive(Clone, Debug, PartialEq, Eq)]

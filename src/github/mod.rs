@@ -488,7 +488,7 @@ impl Error {
 }
 
 /// Short for this module's results.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// GitHub, for one repository.
 #[cfg_attr(test, mockall::automock)]

@@ -111,7 +111,7 @@ impl Error {
 }
 
 /// Short for this module's results.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The Web API, as used. A test compares these methods' scopes with the manifest.
 #[cfg_attr(test, mockall::automock)]
@@ -237,5 +237,5 @@ pub enum Ack {
 pub trait Handler: Send + Sync {
     /// The answer is the acknowledgement: quick, and only after what matters is durable. `Err` means "not taken": the transport doesn't
     /// acknowledge, so that Slack tells the person or delivers again. The text goes to the log.
-    async fn handle(&self, inbound: Inbound) -> std::result::Result<Ack, String>;
+    async fn handle(&self, inbound: Inbound) -> Result<Ack, String>;
 }
