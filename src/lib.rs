@@ -3,5 +3,6 @@
 
 pub mod git;
 pub mod github;
+pub mod saga;
 pub mod sandbox;
 pub mod slack;

@@ -177,5 +177,11 @@ pub trait Git: Send + Sync {
     /// The tree of a commit.
     async fn tree(&self, dir: &Path, commit: &str) -> Result<Oid>;
     /// Merges every car in order on top of `onto`, in the object store only.
-    async fn rehearse(&self, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal>;
+    async fn rehearse(
+        &self,
+        dir: &Path,
+        onto: &str,
+        cars: &[Car],
+        method: Method,
+    ) -> Result<Rehearsal>;
 }

@@ -1,0 +1,586 @@
+//! All sagas of a process: starts them, recovers them after a restart, takes decisions, and lets one project run one at a time.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::history::History;
+use super::journal::{Actor, AppendError, Event, Journal, Outcome};
+use super::retry::RetryPolicy;
+use super::run::{self, Checkpoint, Core, Saga, Stop, Undecidable, choice};
+use super::step::Registry;
+use super::store::{Op, Store, StoreError};
+
+/// What sagas do: the code behind the journal.
+pub trait Workflow: Send + Sync + 'static {
+    /// Everything a step may touch.
+    type World: Send + Sync + 'static;
+    /// Counted up when a journal of the previous code would be misread.
+    const VERSION: u32;
+
+    /// The world of one saga, from its journaled input; an error is shown to people, who can try again.
+    fn world(&self, saga: &str, input: &Value) -> Result<Arc<Self::World>, String>;
+    /// How to take steps back.
+    fn registry(&self) -> &Registry<Self::World>;
+    /// Forward.
+    fn run(
+        &self,
+        saga: &Saga<Self::World>,
+        input: &Value,
+    ) -> impl Future<Output = Result<(), Stop>> + Send;
+    /// What remains to be done once a person has stopped it after the pivot.
+    fn wind_down(
+        &self,
+        saga: &Saga<Self::World>,
+        input: &Value,
+    ) -> impl Future<Output = Result<(), Stop>> + Send;
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The project has one running: its id.
+    #[error("{0} is running")]
+    Running(String),
+    /// This request was taken before.
+    #[error("taken before")]
+    Seen,
+    /// The process is ending.
+    #[error("Shipmate is shutting down")]
+    Draining,
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// Why an abort was refused.
+#[derive(Debug, PartialEq)]
+pub enum TooLate {
+    /// The pivot was journaled first.
+    PastPivot,
+    /// It is being undone already.
+    Unwinding,
+    /// It has ended.
+    Finished,
+}
+
+struct Handle {
+    journal: Journal,
+    wake: Arc<Notify>,
+    project: String,
+}
+
+/// All sagas of a process. Clones share it.
+pub struct Engine<F> {
+    inner: Arc<Inner<F>>,
+}
+
+impl<F> Clone for Engine<F> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+struct Inner<F> {
+    workflow: F,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    retry: RetryPolicy,
+    drain: CancellationToken,
+    tasks: TaskTracker,
+    sagas: Mutex<HashMap<String, Handle>>,
+    /// One start at a time, so that ids count up without holes.
+    starting: tokio::sync::Mutex<()>,
+    changes: broadcast::Sender<String>,
+    fatal: watch::Sender<Option<StoreError>>,
+}
+
+/// How many changes a slow listener may be behind before it has to look at everything again.
+const CHANGES_KEPT: usize = 1024;
+
+impl<F: Workflow> Engine<F> {
+    /// An engine that runs nothing yet.
+    pub fn new(workflow: F, store: Arc<dyn Store>, clock: Clock, retry: RetryPolicy) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                workflow,
+                store,
+                clock,
+                retry,
+                drain: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                sagas: Mutex::default(),
+                starting: tokio::sync::Mutex::default(),
+                changes: broadcast::Sender::new(CHANGES_KEPT),
+                fatal: watch::Sender::new(None),
+            }),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The code.
+    pub fn workflow(&self) -> &F {
+        &self.inner.workflow
+    }
+
+    /// Ids of sagas whose journal has grown.
+    pub fn changes(&self) -> broadcast::Receiver<String> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Set once the store has failed: the process must end, and the next start goes on.
+    pub fn fatal(&self) -> watch::Receiver<Option<StoreError>> {
+        self.inner.fatal.subscribe()
+    }
+
+    fn sagas(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
+        self.inner
+            .sagas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with everything that was running when the last process ended; answers with the ids.
+    ///
+    /// # Errors
+    /// If a journal can't be read.
+    pub fn recover(&self) -> Result<Vec<String>, StoreError> {
+        let mut recovered = Vec::new();
+        for (_, value) in self.inner.store.scan(LOCK)? {
+            let Some(id) = value.as_str() else { continue };
+            let records = self.inner.store.load(id)?;
+            if records.is_empty() {
+                return Err(StoreError::Damaged(format!(
+                    "deployment {id} holds its project's lock but has no journal; restore it with `shipmate import`"
+                )));
+            }
+            self.spawn(Journal::new(
+                id,
+                self.inner.store.clone(),
+                self.inner.clock.clone(),
+                records,
+            ));
+            recovered.push(id.to_owned());
+        }
+        Ok(recovered)
+    }
+
+    /// Starts a saga for a project: durably, and only if none runs. `also` goes into the same commit.
+    ///
+    /// # Errors
+    /// [`StartError::Running`] if one runs, [`StartError::Seen`] if a claim in `also` was taken.
+    pub async fn start(
+        &self,
+        project: &str,
+        by: Actor,
+        input: Value,
+        also: Vec<Op>,
+    ) -> Result<String, StartError> {
+        if self.inner.drain.is_cancelled() {
+            return Err(StartError::Draining);
+        }
+        let _one_at_a_time = self.inner.starting.lock().await;
+        let counter = format!("count/{project}");
+        let number = self.inner.store.get(&counter).map_err(StartError::Store)?;
+        let number = number.and_then(|value| value.as_u64()).unwrap_or(0) + 1;
+        let id = format!("{project}-{number}");
+        let journal = Journal::new(
+            &id,
+            self.inner.store.clone(),
+            self.inner.clock.clone(),
+            Vec::new(),
+        );
+        let mut ops = also;
+        ops.push(Op::Claim {
+            key: lock(project),
+            value: json!(id),
+        });
+        ops.push(Op::Put {
+            key: counter,
+            value: json!(number),
+        });
+        let started = Event::SagaStarted {
+            workflow_version: F::VERSION,
+            project: project.to_owned(),
+            by,
+            input,
+        };
+        match journal.append_if(ops, |_| Ok::<_, ()>(started)).await {
+            Ok(()) => {}
+            Err(AppendError::Store(StoreError::Taken { key, value })) if key == lock(project) => {
+                return Err(StartError::Running(
+                    value.as_str().unwrap_or_default().to_owned(),
+                ));
+            }
+            Err(AppendError::Store(StoreError::Taken { .. }) | AppendError::Refused(())) => {
+                return Err(StartError::Seen);
+            }
+            Err(AppendError::Store(error)) => {
+                self.fail(&error);
+                return Err(StartError::Store(error));
+            }
+        }
+        self.spawn(journal);
+        Ok(id)
+    }
+
+    fn spawn(&self, journal: Journal) {
+        let id = journal.id().to_owned();
+        let project = project(&journal.history());
+        let wake = Arc::new(Notify::new());
+        let handle = Handle {
+            journal: journal.clone(),
+            wake: wake.clone(),
+            project: project.clone(),
+        };
+        self.sagas().insert(id.clone(), handle);
+        let _ = self.inner.changes.send(id.clone());
+        self.inner
+            .tasks
+            .spawn(self.clone().announce(journal.clone()));
+        let core = Core {
+            journal,
+            wake,
+            drain: self.inner.drain.clone(),
+            retry: self.inner.retry,
+        };
+        let engine = self.clone();
+        self.inner.tasks.spawn(async move {
+            if let Err(error) = engine.drive(core, &project).await {
+                engine.fail(&error);
+            }
+        });
+    }
+
+    /// Passes a journal's growth on until the saga has ended.
+    async fn announce(self, journal: Journal) {
+        let mut length = journal.watch();
+        loop {
+            tokio::select! {
+                biased;
+                changed = length.changed() => if changed.is_err() { return },
+                () = self.inner.drain.cancelled() => return,
+            }
+            let _ = self.inner.changes.send(journal.id().to_owned());
+            if journal.history().outcome().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn fail(&self, error: &StoreError) {
+        tracing::error!(%error, "the store has failed; stopping");
+        self.inner.fatal.send_replace(Some(error.clone()));
+        self.inner.drain.cancel();
+    }
+
+    /// One saga, to its end or the process's.
+    async fn drive(&self, core: Core, project: &str) -> Result<(), StoreError> {
+        for round in 1.. {
+            let stop = match AssertUnwindSafe(self.advance(&core)).catch_unwind().await {
+                Ok(stop) => stop,
+                Err(_) => Err(Stop::Drift(
+                    "Shipmate met a bug in itself; its log has the details".to_owned(),
+                )),
+            };
+            let problem = match stop {
+                Ok(outcome) => return self.finish(&core.journal, project, outcome).await,
+                Err(Stop::Suspended) => return Ok(()),
+                Err(Stop::Store(error)) => return Err(error),
+                Err(problem) => problem,
+            };
+            tracing::error!(deployment = core.journal.id(), error = %problem, "can't go on by itself");
+            match self.ask(&core, &problem, round).await {
+                Ok(()) | Err(Stop::Aborted) => {}
+                Err(Stop::Store(error)) => return Err(error),
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs, unwinds or winds down, as the journal says.
+    async fn advance(&self, core: &Core) -> Result<Outcome, Stop> {
+        let history = core.journal.history();
+        let (version, input) = match history.start().map(|record| &record.event) {
+            Some(Event::SagaStarted {
+                workflow_version,
+                input,
+                ..
+            }) => (*workflow_version, input.clone()),
+            _ => {
+                return Err(Stop::Drift(
+                    "the journal doesn't begin with its start".to_owned(),
+                ));
+            }
+        };
+        if let Some(outcome) = history.outcome() {
+            return Ok(outcome);
+        }
+        let world = self
+            .inner
+            .workflow
+            .world(core.journal.id(), &input)
+            .map_err(Stop::Drift)?;
+        let saga = Saga::new(world, core.clone());
+        let registry = self.inner.workflow.registry();
+        if let Some(reason) = history.unwinding() {
+            saga.unwind(registry, reason).await?;
+            return Ok(Outcome::Undone);
+        }
+        if let Some(answer) = problem_answer(&history) {
+            if answer == choice::UNDO {
+                saga.unwind(registry, "a person chose to undo it").await?;
+                return Ok(Outcome::Undone);
+            }
+            if answer == choice::STOP {
+                self.inner.workflow.wind_down(&saga, &input).await?;
+                return Ok(Outcome::Stopped);
+            }
+        } else if version != F::VERSION {
+            return Err(Stop::Drift(format!(
+                "it was started by workflow version {version} and this Shipmate runs version {}; go on only if its release notes say that this is safe",
+                F::VERSION
+            )));
+        }
+        let stop = match self.inner.workflow.run(&saga, &input).await {
+            Ok(()) => return Ok(Outcome::Completed),
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Stopped { .. } => {
+                self.inner.workflow.wind_down(&saga, &input).await?;
+                Ok(Outcome::Stopped)
+            }
+            Stop::Failed { .. } | Stop::Ended(_) | Stop::Aborted
+                if !saga.history().past_pivot() =>
+            {
+                let reason = reason(&saga.history(), &stop);
+                saga.unwind(registry, &reason).await?;
+                Ok(Outcome::Undone)
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Puts a problem that the machine can't judge to a person.
+    async fn ask(&self, core: &Core, problem: &Stop, round: u32) -> Result<(), Stop> {
+        let history = core.journal.history();
+        let asked = history
+            .checkpoints()
+            .iter()
+            .filter(|state| is_problem(&state.key))
+            .count() as u32;
+        let key = match history
+            .open_checkpoints()
+            .find(|state| is_problem(&state.key))
+        {
+            Some(open) => open.key.clone(),
+            None => format!("{PROBLEM}{}", asked.max(round - 1) + 1),
+        };
+        let way_out = if history.pivot_started() {
+            choice::STOP
+        } else {
+            choice::UNDO
+        };
+        let question = Checkpoint {
+            data: json!({ "error": problem.to_string() }),
+            choices: vec![choice::RETRY, way_out],
+            ..Checkpoint::default()
+        };
+        let saga = Saga::new(Arc::new(()), core.clone());
+        saga.checkpoint(&key, question).await.map(drop)
+    }
+
+    /// The last event, and the project is free, in one commit.
+    async fn finish(
+        &self,
+        journal: &Journal,
+        project: &str,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        if journal.history().outcome().is_none() {
+            let unlock = vec![Op::Delete { key: lock(project) }];
+            let finished =
+                |_: &History| Ok::<_, std::convert::Infallible>(Event::SagaFinished { outcome });
+            match journal.append_if(unlock, finished).await {
+                Ok(()) => {}
+                Err(AppendError::Store(error)) => return Err(error),
+                Err(AppendError::Refused(never)) => match never {},
+            }
+        }
+        tracing::info!(deployment = journal.id(), ?outcome, "finished");
+        Ok(())
+    }
+
+    /// The journal of a saga, running or ended; `None` if there never was one.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn journal(&self, id: &str) -> Result<Option<Journal>, StoreError> {
+        if let Some(handle) = self.sagas().get(id) {
+            return Ok(Some(handle.journal.clone()));
+        }
+        let records = self.inner.store.load(id)?;
+        let known = (!records.is_empty()).then(|| {
+            Journal::new(
+                id,
+                self.inner.store.clone(),
+                self.inner.clock.clone(),
+                records,
+            )
+        });
+        Ok(known)
+    }
+
+    /// The saga that holds a project's lock.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn running(&self, project: &str) -> Result<Option<Journal>, StoreError> {
+        match self.inner.store.get(&lock(project))? {
+            Some(Value::String(id)) => self.journal(&id),
+            _ => Ok(None),
+        }
+    }
+
+    /// Decides a checkpoint; the first decision wins.
+    ///
+    /// # Errors
+    /// Why it wasn't taken.
+    pub async fn decide(
+        &self,
+        journal: &Journal,
+        key: &str,
+        choice: &str,
+        by: Actor,
+        payload: Value,
+        also: Vec<Op>,
+    ) -> Result<(), AppendError<Undecidable>> {
+        run::decide(journal, key, choice, by, payload, also).await
+    }
+
+    /// Asks to undo everything; refused once the pivot is journaled.
+    ///
+    /// # Errors
+    /// Why it is too late.
+    pub async fn abort(
+        &self,
+        journal: &Journal,
+        by: Actor,
+        reason: Option<String>,
+        also: Vec<Op>,
+    ) -> Result<(), AppendError<TooLate>> {
+        journal
+            .append_if(also, |history| {
+                if history.outcome().is_some() {
+                    Err(TooLate::Finished)
+                } else if history.unwinding().is_some() || history.abort().is_some() {
+                    Err(TooLate::Unwinding)
+                } else if history.pivot_started() {
+                    Err(TooLate::PastPivot)
+                } else {
+                    Ok(Event::AbortRequested { by, reason })
+                }
+            })
+            .await
+    }
+
+    /// Tells the waits of a project's running sagas to look again.
+    pub fn wake(&self, project: &str) {
+        for handle in self
+            .sagas()
+            .values()
+            .filter(|handle| handle.project == project)
+        {
+            handle.wake.notify_waiters();
+        }
+    }
+
+    /// Forgets ended sagas' handles but the newest `keep`, and takes journals beyond the newest `retain` out of the store.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn retire(&self, retain: usize) -> Result<(), StoreError> {
+        self.sagas()
+            .retain(|_, handle| handle.journal.history().outcome().is_none());
+        let heads = self.inner.store.heads();
+        let surplus = heads.len().saturating_sub(retain);
+        for head in heads.into_iter().take(surplus) {
+            let running = self.sagas().contains_key(&head.saga);
+            if !running {
+                self.inner.store.retire(&head.saga).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops taking starts and suspends every saga at its next journal boundary. Resolves when all have, or when `limit` passes: what is
+    /// cut off then is in doubt, and looked for at the next start.
+    pub async fn drain(&self, limit: std::time::Duration) {
+        self.inner.drain.cancel();
+        self.inner.tasks.close();
+        if tokio::time::timeout(limit, self.inner.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "some steps did not end in time; the next start looks for what they did"
+            );
+        }
+    }
+}
+
+const LOCK: &str = "lock/";
+const PROBLEM: &str = "attention/saga/";
+
+fn lock(project: &str) -> String {
+    format!("{LOCK}{project}")
+}
+
+fn is_problem(key: &str) -> bool {
+    key.starts_with(PROBLEM)
+}
+
+/// What a person last answered to a problem of the saga itself.
+fn problem_answer(history: &History) -> Option<String> {
+    let last = history
+        .checkpoints()
+        .iter()
+        .rev()
+        .find(|state| is_problem(&state.key))?;
+    last.decided.as_ref().map(|decided| decided.choice.clone())
+}
+
+fn project(history: &History) -> String {
+    match history.start().map(|record| &record.event) {
+        Some(Event::SagaStarted { project, .. }) => project.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Why it is undone, in one sentence for people.
+fn reason(history: &History, stop: &Stop) -> String {
+    match (stop, history.abort()) {
+        (Stop::Aborted, Some((_, Some(reason)))) => format!("aborted: {reason}"),
+        (stop, _) => stop.to_string(),
+    }
+}

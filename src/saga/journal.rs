@@ -1,0 +1,354 @@
+//! The journal of one saga: an append-only list of events, durable one by one, and the handle through which all appends go.
+//!
+//! A handle is the only writer of its saga in this process (the store's lock keeps other processes out), so conditions such as
+//! "nobody has decided yet" are checked and appended under one lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::history::History;
+use super::store::{Op, Store, StoreError};
+
+/// Version of the events' shape; a journal of a later one is refused, never misread.
+pub const SCHEMA: u32 = 1;
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts from 0.
+    pub seq: u64,
+    /// When it was appended.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A Slack user id.
+    Slack(String),
+    /// A name given at the command line or on the dashboard.
+    Local(String),
+    /// A deadline passed.
+    Deadline,
+    /// Shipmate itself.
+    Shipmate,
+}
+
+/// What happened, in the past tense. Names outlive renames of types: they are in journals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event: everything that the workflow may branch on comes from here.
+    SagaStarted {
+        /// Version of the workflow's code.
+        workflow_version: u32,
+        /// What it is for; one saga a project runs at a time.
+        project: String,
+        /// Who asked for it.
+        by: Actor,
+        /// The request and a snapshot of the configuration.
+        input: Value,
+    },
+    /// The intent: durable before the step acts.
+    StepStarted {
+        /// Its place in this run.
+        key: String,
+        /// Its code's stable name.
+        kind: String,
+        /// What unwinding does with it.
+        effect: Effect,
+        /// The step itself, as a value.
+        input: Value,
+        /// Counts from 1.
+        attempt: u32,
+    },
+    /// Something to show while a step runs; the last one counts.
+    StepProgressed {
+        /// The step.
+        key: String,
+        /// Its own words.
+        progress: Value,
+    },
+    /// The outcome: durable before the next step acts.
+    StepCompleted {
+        /// The step.
+        key: String,
+        /// What it answers on replay.
+        output: Value,
+        /// It had happened before this attempt: found by looking.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        observed: bool,
+    },
+    /// An attempt that failed.
+    StepFailed {
+        /// The step.
+        key: String,
+        /// One sentence for people.
+        error: String,
+        /// When it is tried again by itself; `None`: it isn't.
+        retry_at: Option<DateTime<Utc>>,
+    },
+    /// A person chose to go on without it.
+    StepSkipped {
+        /// The step.
+        key: String,
+    },
+    /// A durable wait for a person.
+    CheckpointOpened {
+        /// Its place in this run.
+        key: String,
+        /// What people are shown.
+        data: Value,
+        /// What they may choose.
+        choices: Vec<String>,
+        /// When it decides itself.
+        deadline: Option<DateTime<Utc>>,
+        /// And what for.
+        on_expiry: Option<String>,
+        /// When a reminder is due first; later ones grow apart.
+        remind_after_s: Option<u64>,
+    },
+    /// The first decision; there is never a second.
+    CheckpointDecided {
+        /// The checkpoint.
+        key: String,
+        /// One of its choices.
+        choice: String,
+        /// Who.
+        by: Actor,
+        /// What came with it: the edited list, the plan's digest.
+        #[serde(default)]
+        payload: Value,
+    },
+    /// Something a person did that isn't a decision: a tick, a vote, a nudge.
+    Signalled {
+        /// What it is about.
+        key: String,
+        /// Who.
+        by: Actor,
+        /// What.
+        value: Value,
+    },
+    /// A person tried what they may not.
+    Refused {
+        /// Who.
+        by: Actor,
+        /// What they tried.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// A person asked to undo everything; only before the pivot.
+    AbortRequested {
+        /// Who.
+        by: Actor,
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// From here on only backwards.
+    UnwindStarted {
+        /// One sentence.
+        reason: String,
+    },
+    /// The intent to take a step back.
+    CompensationStarted {
+        /// The step.
+        key: String,
+    },
+    /// It is taken back.
+    CompensationCompleted {
+        /// The step.
+        key: String,
+        /// What was read back from the world, line by line.
+        receipt: Vec<String>,
+    },
+    /// It could not be taken back; the others still are.
+    CompensationFailed {
+        /// The step.
+        key: String,
+        /// One sentence.
+        error: String,
+    },
+    /// The last event.
+    SagaFinished {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// How the saga called a step; journaled, because unwinding depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Looks or waits.
+    Read,
+    /// Can be taken back.
+    Compensable,
+    /// Can't, and once done nothing before it can.
+    Pivot,
+    /// Comes after the pivot.
+    Forward,
+}
+
+/// How a saga ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was done.
+    Completed,
+    /// Everything was taken back.
+    Undone,
+    /// A person chose to stop after the pivot.
+    Stopped,
+}
+
+/// Why a conditional append was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError<R> {
+    /// The condition said no.
+    #[error("refused")]
+    Refused(R),
+    /// The store failed: the process must stop.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The handle of one saga's journal. Clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: String,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    /// Appends go one at a time; holds events that wait for the next append to share its commit.
+    writer: tokio::sync::Mutex<Vec<Record>>,
+    history: Mutex<Arc<History>>,
+    length: watch::Sender<u64>,
+}
+
+impl Journal {
+    /// A journal as it stands in the store (empty for a new saga).
+    pub fn new(id: &str, store: Arc<dyn Store>, clock: Clock, records: Vec<Record>) -> Self {
+        let length = records.len() as u64;
+        let history = records.into_iter().fold(History::default(), History::with);
+        Self {
+            inner: Arc::new(Inner {
+                id: id.to_owned(),
+                store,
+                clock,
+                writer: tokio::sync::Mutex::default(),
+                history: Mutex::new(Arc::new(history)),
+                length: watch::Sender::new(length),
+            }),
+        }
+    }
+
+    /// The saga's id.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The clock that stamps events.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The fold of all durable events.
+    pub fn history(&self) -> Arc<History> {
+        self.current().clone()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<History>> {
+        self.inner
+            .history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts durable events, for whoever waits for the next one.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.length.subscribe()
+    }
+
+    /// Appends, durably, unconditionally.
+    pub async fn append(&self, event: Event) -> Result<(), StoreError> {
+        let appended = self
+            .append_if(Vec::new(), |_| Ok::<_, std::convert::Infallible>(event))
+            .await;
+        appended.map_err(|error| match error {
+            AppendError::Store(error) => error,
+            AppendError::Refused(never) => match never {},
+        })
+    }
+
+    /// Appends what `decide` answers after looking at the history, with nothing in between; `also` becomes durable in the same commit or
+    /// not at all.
+    pub async fn append_if<R>(
+        &self,
+        also: Vec<Op>,
+        decide: impl FnOnce(&History) -> Result<Event, R>,
+    ) -> Result<(), AppendError<R>> {
+        let mut waiting = self.inner.writer.lock().await;
+        let event = decide(&self.current()).map_err(AppendError::Refused)?;
+        let next = self.current().len();
+        let mut records = std::mem::take(&mut *waiting);
+        records.push(self.record(next + records.len() as u64, event));
+        let mut ops = also;
+        ops.push(Op::Append {
+            saga: self.inner.id.clone(),
+            records: records.clone(),
+        });
+        self.inner.store.commit(ops).await?;
+        let mut current = self.current();
+        let folded = records.into_iter().fold(
+            Arc::unwrap_or_clone(std::mem::take(&mut *current)),
+            History::with,
+        );
+        let length = folded.len();
+        *current = Arc::new(folded);
+        drop(current);
+        self.inner.length.send_replace(length);
+        Ok(())
+    }
+
+    /// Appends together with the next event: for outcomes, which the next intent's commit makes durable in time.
+    pub async fn append_with_next(&self, event: Event) {
+        let mut waiting = self.inner.writer.lock().await;
+        let seq = self.current().len() + waiting.len() as u64;
+        let record = self.record(seq, event);
+        waiting.push(record);
+    }
+
+    fn record(&self, seq: u64, event: Event) -> Record {
+        Record {
+            seq,
+            at: self.inner.clock.now(),
+            event,
+        }
+    }
+
+    /// Waits until the history shows what `look` is after.
+    pub async fn wait_for<T>(&self, look: impl Fn(&History) -> Option<T>) -> T {
+        let mut length = self.watch();
+        loop {
+            length.mark_unchanged();
+            if let Some(found) = look(&self.history()) {
+                return found;
+            }
+            // The sender lives in `self`.
+            let _ = length.changed().await;
+        }
+    }
+}

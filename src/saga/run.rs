@@ -1,0 +1,584 @@
+//! One saga going forward. Workflow code holds a [`Saga`] and reaches the world only through its steps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, from_value, to_value};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::delta;
+use super::history::{Decided, History, StepPhase};
+use super::journal::{Actor, AppendError, Effect, Event, Journal};
+use super::retry::RetryPolicy;
+use super::step::{Compensate, Context, Step, StepError};
+use super::store::StoreError;
+
+/// Choices that the engine itself offers when a step fails after the pivot.
+pub mod choice {
+    /// Try again.
+    pub const RETRY: &str = "retry";
+    /// Go on without it.
+    pub const SKIP: &str = "skip";
+    /// End here.
+    pub const STOP: &str = "stop";
+    /// Take everything back; only before the pivot.
+    pub const UNDO: &str = "undo";
+}
+
+/// Why the workflow function returned early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Stop {
+    /// A step failed before the pivot, for good.
+    #[error("{key} failed: {error}")]
+    Failed {
+        /// The step.
+        key: String,
+        /// One sentence.
+        error: String,
+    },
+    /// The workflow itself ends it before the pivot: nothing to ship, a checkpoint said no.
+    #[error("{0}")]
+    Ended(String),
+    /// A person asked to undo everything.
+    #[error("aborted")]
+    Aborted,
+    /// A person chose to stop after the pivot.
+    #[error("stopped after {key}")]
+    Stopped {
+        /// The step that had failed.
+        key: String,
+    },
+    /// Journal and code disagree.
+    #[error("{0}")]
+    Drift(String),
+    /// The process is ending; the saga goes on after the restart.
+    #[error("suspended")]
+    Suspended,
+    /// The journal can't be written: the process must end.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a saga is made of besides its world.
+#[derive(Clone)]
+pub struct Core {
+    /// Its journal.
+    pub journal: Journal,
+    /// Told when the world may have changed.
+    pub wake: Arc<Notify>,
+    /// Cancelled when the process ends.
+    pub drain: CancellationToken,
+    /// For every step.
+    pub retry: RetryPolicy,
+}
+
+/// One saga. It can't reach the world but through a step.
+pub struct Saga<W> {
+    pub(super) world: Arc<W>,
+    pub(super) core: Core,
+}
+
+/// A durable wait for a person.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// What people are shown.
+    pub data: Value,
+    /// What they may choose.
+    pub choices: Vec<&'static str>,
+    /// How long, and what is chosen then.
+    pub expires: Option<(Duration, &'static str)>,
+    /// When a reminder is due.
+    pub remind_after: Option<Duration>,
+}
+
+/// What was chosen.
+pub type Decision = Decided;
+
+/// What became of a step that people may skip.
+#[derive(Debug)]
+pub enum Skippable<T> {
+    /// Done.
+    Done(T),
+    /// Left out.
+    Skipped,
+}
+
+impl<W: Send + Sync + 'static> Saga<W> {
+    /// A saga over its world.
+    pub fn new(world: Arc<W>, core: Core) -> Self {
+        Self { world, core }
+    }
+
+    /// The saga's id.
+    pub fn id(&self) -> &str {
+        self.core.journal.id()
+    }
+
+    /// When it was started, by the journal.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.history()
+            .start()
+            .map_or_else(|| self.core.journal.clock().now(), |record| record.at)
+    }
+
+    /// The journal so far.
+    pub fn history(&self) -> Arc<History> {
+        self.core.journal.history()
+    }
+
+    /// Looks or waits. The only kind of step that an abort drops midway.
+    pub async fn read<S: Step<W>>(
+        &self,
+        key: impl Into<String>,
+        step: S,
+    ) -> Result<S::Output, Stop> {
+        self.required(key.into(), Effect::Read, step).await
+    }
+
+    /// Changes the world in a way that can be taken back.
+    pub async fn step<S: Compensate<W>>(
+        &self,
+        key: impl Into<String>,
+        step: S,
+    ) -> Result<S::Output, Stop> {
+        self.required(key.into(), Effect::Compensable, step).await
+    }
+
+    /// The point of no return, and each further step of its kind. Once one is done, a failure is put to a person, who may skip it.
+    pub async fn pivot<S: Step<W>>(
+        &self,
+        key: impl Into<String>,
+        step: S,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        self.attended(key.into(), Effect::Pivot, step, true).await
+    }
+
+    /// Goes on after the pivot: fails only into a question to a person.
+    pub async fn forward<S: Step<W>>(
+        &self,
+        key: impl Into<String>,
+        step: S,
+    ) -> Result<S::Output, Stop> {
+        self.required(key.into(), Effect::Forward, step).await
+    }
+
+    async fn required<S: Step<W>>(
+        &self,
+        key: String,
+        effect: Effect,
+        step: S,
+    ) -> Result<S::Output, Stop> {
+        match self.attended(key.clone(), effect, step, false).await? {
+            Skippable::Done(output) => Ok(output),
+            Skippable::Skipped => Err(Stop::Drift(format!(
+                "step `{key}` is journaled as skipped, but can't be"
+            ))),
+        }
+    }
+
+    /// Runs a step; after the pivot, a failure becomes a checkpoint.
+    async fn attended<S: Step<W>>(
+        &self,
+        key: String,
+        effect: Effect,
+        step: S,
+        skippable: bool,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        for round in 1.. {
+            let attention = format!("attention/{key}/{round}");
+            // A question that was open when the process ended is asked again before anything is tried.
+            let error = match self.open_question(&key, &attention) {
+                Some(error) => error,
+                None => match self.once(&key, effect, &step).await {
+                    Err(Stop::Failed { error, .. }) if self.history().past_pivot() => error,
+                    other => return other,
+                },
+            };
+            let choices = match skippable {
+                true => vec![choice::RETRY, choice::SKIP, choice::STOP],
+                false => vec![choice::RETRY, choice::STOP],
+            };
+            let question = Checkpoint {
+                data: serde_json::json!({ "step": key, "error": error }),
+                choices,
+                ..Checkpoint::default()
+            };
+            match self.checkpoint(&attention, question).await?.choice.as_str() {
+                choice::RETRY => {}
+                choice::SKIP => {
+                    if self
+                        .history()
+                        .step(&key)
+                        .is_none_or(|state| state.phase != StepPhase::Skipped)
+                    {
+                        self.append(Event::StepSkipped { key }).await?;
+                    }
+                    return Ok(Skippable::Skipped);
+                }
+                _ => return Err(Stop::Stopped { key }),
+            }
+        }
+        unreachable!("the rounds don't end")
+    }
+
+    /// The error of a failed step whose question isn't answered with a new attempt yet.
+    fn open_question(&self, key: &str, attention: &str) -> Option<String> {
+        let history = self.history();
+        history.checkpoint(attention)?;
+        match &history.step(key)?.phase {
+            StepPhase::Failed {
+                error,
+                retry_at: None,
+            } => Some(error.clone()),
+            _ => Some(String::new()),
+        }
+    }
+
+    /// Runs `step` once, however often the process dies around it.
+    async fn once<S: Step<W>>(
+        &self,
+        key: &str,
+        effect: Effect,
+        step: &S,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        let input = to_value(step)
+            .map_err(|error| Stop::Drift(format!("step `{key}` can't be written: {error}")))?;
+        let known = self.history();
+        let mut observe_first = false;
+        if let Some(state) = known.step(key) {
+            let reread = from_value::<S>(state.input.clone()).and_then(to_value);
+            // Compared as today's type reads it, so a field added with a default is no drift.
+            let same = state.kind == S::KIND
+                && state.effect == effect
+                && reread.is_ok_and(|reread| reread == input);
+            if !same {
+                return Err(Stop::Drift(format!(
+                    "step `{key}` stands in the journal as another step or with another input"
+                )));
+            }
+            match &state.phase {
+                StepPhase::Completed(output) => {
+                    let output = from_value(output.clone()).map_err(|error| {
+                        Stop::Drift(format!(
+                            "the journaled output of `{key}` can't be read: {error}"
+                        ))
+                    })?;
+                    return Ok(Skippable::Done(output));
+                }
+                StepPhase::Skipped => return Ok(Skippable::Skipped),
+                StepPhase::Started | StepPhase::Failed { .. } => observe_first = true,
+            }
+        }
+
+        let attempts_before = known.step(key).map_or(0, |state| state.attempts);
+        let mut failed = 0;
+        loop {
+            let attempt = attempts_before + failed + 1;
+            let outcome = self
+                .attempt(key, effect, step, &input, attempt, observe_first)
+                .await?;
+            observe_first = true;
+            failed += 1;
+            let (error, retry_after) = match outcome {
+                Ok(output) => return Ok(Skippable::Done(output)),
+                Err(StepError::Suspended) => return Err(Stop::Suspended),
+                Err(StepError::Permanent(error)) => (error, None),
+                Err(StepError::Transient {
+                    message,
+                    retry_after,
+                }) => {
+                    let wait = self.core.retry.wait(failed, retry_after);
+                    (message, wait)
+                }
+            };
+            let retry_at = retry_after.map(|wait| self.core.journal.clock().now() + delta(wait));
+            tracing::warn!(deployment = self.id(), step = key, attempt, %error, retry = retry_at.is_some(), "step failed");
+            self.append(Event::StepFailed {
+                key: key.to_owned(),
+                error: error.clone(),
+                retry_at,
+            })
+            .await?;
+            match retry_at {
+                Some(at) => self.wait_to_retry(effect, at).await?,
+                None => {
+                    // An attempt that failed for good may have taken effect all the same: what can't be undone must not be forgotten.
+                    if effect == Effect::Pivot {
+                        return self.settle_pivot(key, step).await;
+                    }
+                    return Err(Stop::Failed {
+                        key: key.to_owned(),
+                        error,
+                    });
+                }
+            }
+        }
+    }
+
+    /// One attempt: look if need be, then act. The outer error ends the workflow; the inner one is this attempt's.
+    async fn attempt<S: Step<W>>(
+        &self,
+        key: &str,
+        effect: Effect,
+        step: &S,
+        input: &Value,
+        attempt: u32,
+        observe_first: bool,
+    ) -> Result<Result<S::Output, StepError>, Stop> {
+        if self.core.drain.is_cancelled() {
+            return Err(Stop::Suspended);
+        }
+        if observe_first {
+            let first_started = self.first_started(key);
+            match step.observe(&self.context(key, first_started)).await {
+                Ok(Some(output)) => return Ok(Ok(self.completed(key, output, true).await?)),
+                Ok(None) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        self.intend(key, S::KIND, effect, input, attempt).await?;
+        let first_started = self.first_started(key);
+        let context = self.context(key, first_started);
+        let outcome = tokio::select! {
+            outcome = step.run(&context) => outcome,
+            stop = self.aborted(), if effect == Effect::Read => return Err(stop),
+        };
+        match outcome {
+            Ok(output) => Ok(Ok(self.completed(key, output, false).await?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn context<'a>(&'a self, key: &'a str, first_started: DateTime<Utc>) -> Context<'a, W> {
+        Context {
+            world: &self.world,
+            core: &self.core,
+            key,
+            first_started,
+        }
+    }
+
+    fn first_started(&self, key: &str) -> DateTime<Utc> {
+        self.history().step(key).map_or_else(
+            || self.core.journal.clock().now(),
+            |state| state.first_started,
+        )
+    }
+
+    /// Journals the intent, unless somebody asked to undo everything first.
+    async fn intend(
+        &self,
+        key: &str,
+        kind: &str,
+        effect: Effect,
+        input: &Value,
+        attempt: u32,
+    ) -> Result<(), Stop> {
+        let event = Event::StepStarted {
+            key: key.to_owned(),
+            kind: kind.to_owned(),
+            effect,
+            input: input.clone(),
+            attempt,
+        };
+        let appended = self.core.journal.append_if(Vec::new(), |history| {
+            if history.abort().is_some() && !history.past_pivot() {
+                Err(Stop::Aborted)
+            } else {
+                Ok(event)
+            }
+        });
+        appended.await.map_err(|error| match error {
+            AppendError::Refused(stop) => stop,
+            AppendError::Store(error) => error.into(),
+        })
+    }
+
+    async fn completed<T: serde::Serialize>(
+        &self,
+        key: &str,
+        output: T,
+        observed: bool,
+    ) -> Result<T, Stop> {
+        let event = Event::StepCompleted {
+            key: key.to_owned(),
+            output: to_value(&output).map_err(|error| {
+                Stop::Drift(format!("the output of `{key}` can't be written: {error}"))
+            })?,
+            observed,
+        };
+        self.core.journal.append_with_next(event).await;
+        Ok(output)
+    }
+
+    /// Whether a pivot that failed for good took effect: undone only if the world says no.
+    async fn settle_pivot<S: Step<W>>(
+        &self,
+        key: &str,
+        step: &S,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        let first_started = self.first_started(key);
+        loop {
+            match step.observe(&self.context(key, first_started)).await {
+                Ok(Some(output)) => {
+                    return Ok(Skippable::Done(self.completed(key, output, true).await?));
+                }
+                Ok(None) => {
+                    let error = match self.history().step(key).map(|state| state.phase.clone()) {
+                        Some(StepPhase::Failed { error, .. }) => error,
+                        _ => String::new(),
+                    };
+                    return Err(Stop::Failed {
+                        key: key.to_owned(),
+                        error,
+                    });
+                }
+                Err(StepError::Suspended) => return Err(Stop::Suspended),
+                Err(error) => {
+                    tracing::warn!(deployment = self.id(), step = key, %error, "can't see whether the pivot took effect; looking again");
+                    let at = self.core.journal.clock().now() + delta(self.core.retry.max);
+                    self.wait_to_retry(Effect::Pivot, at).await?;
+                }
+            }
+        }
+    }
+
+    async fn wait_to_retry(&self, effect: Effect, at: DateTime<Utc>) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            () = self.core.drain.cancelled() => Err(Stop::Suspended),
+            stop = self.aborted(), if effect != Effect::Pivot && effect != Effect::Forward => Err(stop),
+            () = self.core.journal.clock().sleep_until(at) => Ok(()),
+        }
+    }
+
+    /// Resolves when somebody has asked to undo everything, never after the pivot.
+    async fn aborted(&self) -> Stop {
+        let abort =
+            |history: &History| (history.abort().is_some() && !history.past_pivot()).then_some(());
+        self.core.journal.wait_for(abort).await;
+        Stop::Aborted
+    }
+
+    async fn append(&self, event: Event) -> Result<(), Stop> {
+        Ok(self.core.journal.append(event).await?)
+    }
+
+    /// Waits, for days if need be, until a person (or the deadline) has decided.
+    pub async fn checkpoint(&self, key: &str, checkpoint: Checkpoint) -> Result<Decision, Stop> {
+        if self.history().checkpoint(key).is_none() {
+            let now = self.core.journal.clock().now();
+            self.append(Event::CheckpointOpened {
+                key: key.to_owned(),
+                data: checkpoint.data,
+                choices: checkpoint
+                    .choices
+                    .iter()
+                    .map(|&choice| choice.to_owned())
+                    .collect(),
+                deadline: checkpoint.expires.map(|(after, _)| now + delta(after)),
+                on_expiry: checkpoint.expires.map(|(_, choice)| choice.to_owned()),
+                remind_after_s: checkpoint.remind_after.map(|after| after.as_secs()),
+            })
+            .await?;
+        }
+        let decided = |history: &History| {
+            history
+                .checkpoint(key)
+                .and_then(|state| state.decided.clone())
+        };
+        // What the journal says already counts, even while the process is ending.
+        if let Some(decision) = decided(&self.history()) {
+            return Ok(decision);
+        }
+        tokio::select! {
+            biased;
+            () = self.core.drain.cancelled() => Err(Stop::Suspended),
+            stop = self.aborted() => Err(stop),
+            decision = self.core.journal.wait_for(decided) => Ok(decision),
+            expired = self.expire(key) => {
+                expired?;
+                Ok(self.core.journal.wait_for(decided).await)
+            }
+        }
+    }
+
+    /// Lets the deadline decide, if there is one and nobody was first.
+    async fn expire(&self, key: &str) -> Result<(), Stop> {
+        let history = self.history();
+        let deadline = history
+            .checkpoint(key)
+            .and_then(|state| state.deadline.zip(state.on_expiry.clone()));
+        let Some((at, choice)) = deadline else {
+            return std::future::pending().await;
+        };
+        self.core.journal.clock().sleep_until(at).await;
+        match decide(
+            &self.core.journal,
+            key,
+            &choice,
+            Actor::Deadline,
+            Value::Null,
+            Vec::new(),
+        )
+        .await
+        {
+            Ok(()) | Err(AppendError::Refused(_)) => Ok(()),
+            Err(AppendError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// A checkpoint's payload as a type.
+    pub fn payload<T: DeserializeOwned>(decision: &Decision) -> Result<T, Stop> {
+        from_value(decision.payload.clone()).map_err(|error| {
+            Stop::Drift(format!("what came with a decision can't be read: {error}"))
+        })
+    }
+}
+
+/// Why a decision was not taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Undecidable {
+    /// Somebody was first.
+    Decided(Decided),
+    /// It isn't open: never was, or everything is being undone, or the saga has ended.
+    NotOpen,
+    /// Not one of its choices.
+    NoSuchChoice,
+}
+
+/// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.
+pub async fn decide(
+    journal: &Journal,
+    key: &str,
+    choice: &str,
+    by: Actor,
+    payload: Value,
+    also: Vec<super::store::Op>,
+) -> Result<(), AppendError<Undecidable>> {
+    let event = Event::CheckpointDecided {
+        key: key.to_owned(),
+        choice: choice.to_owned(),
+        by,
+        payload,
+    };
+    journal
+        .append_if(also, |history| {
+            let state = history.checkpoint(key).ok_or(Undecidable::NotOpen)?;
+            if let Some(decided) = &state.decided {
+                return Err(Undecidable::Decided(decided.clone()));
+            }
+            let aborted = history.abort().is_some() && !history.past_pivot();
+            if aborted || history.unwinding().is_some() || history.outcome().is_some() {
+                return Err(Undecidable::NotOpen);
+            }
+            if !state.choices.iter().any(|known| known == choice) {
+                return Err(Undecidable::NoSuchChoice);
+            }
+            Ok(event)
+        })
+        .await
+}

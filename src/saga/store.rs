@@ -1,0 +1,242 @@
+//! Where journals are kept, behind one narrow trait: atomic commits with preconditions, and reads. [`super::sled_store`] is the real
+//! one; [`Memory`] outlives "processes" in tests and can die at any write.
+//!
+//! The trait is all that the saga knows of storage, so that a replicated store can stand behind it one day.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::journal::{Event, Record};
+
+/// One change. All changes of a commit become durable together or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Adds records whose first sequence number must be the journal's length.
+    Append {
+        /// The saga.
+        saga: String,
+        /// Contiguous.
+        records: Vec<Record>,
+    },
+    /// Writes a value under a key that must be free: locks, ids already seen.
+    Claim {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Value,
+    },
+    /// Writes a value.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Value,
+    },
+    /// Removes a key, if it is there.
+    Delete {
+        /// The key.
+        key: String,
+    },
+}
+
+/// A failed commit or read.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    /// A claim found its key taken: somebody was first.
+    #[error("`{key}` is taken")]
+    Taken {
+        /// The key.
+        key: String,
+        /// What is there.
+        value: Value,
+    },
+    /// An append found another length: two writers.
+    #[error("the journal of {saga} has {found} events where {expected} were expected")]
+    Unexpected {
+        /// The saga.
+        saga: String,
+        /// What the writer believed.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// What is stored is damaged; says what and the mend.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk failed or is full: stop and say so; a restart goes on.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A journal at a glance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// The saga.
+    pub saga: String,
+    /// How many events.
+    pub length: u64,
+    /// When it began, in microseconds since 1970, to sort by.
+    pub started_us: i64,
+}
+
+/// Atomic commits and reads.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Durable when it returns: a power cut loses nothing of it.
+    async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError>;
+    /// A whole journal, checked; empty if there is none.
+    fn load(&self, saga: &str) -> Result<Vec<Record>, StoreError>;
+    /// All journals, oldest first.
+    fn heads(&self) -> Vec<Head>;
+    /// The value under a key.
+    fn get(&self, key: &str) -> Result<Option<Value>, StoreError>;
+    /// All keys that begin so, in order, with their values.
+    fn scan(&self, prefix: &str) -> Result<Vec<(String, Value)>, StoreError>;
+    /// Takes a finished journal out of the store (its flight recorder stays).
+    async fn retire(&self, saga: &str) -> Result<(), StoreError>;
+}
+
+/// A store in memory. Clones share the data, as processes share a disk.
+#[derive(Clone, Default)]
+pub struct Memory {
+    data: Arc<Mutex<Data>>,
+    /// Plays a process that dies at its n-th commit from now.
+    dies_at: Option<u64>,
+}
+
+#[derive(Default)]
+struct Data {
+    journals: BTreeMap<String, Vec<Record>>,
+    values: BTreeMap<String, Value>,
+    commits: u64,
+}
+
+impl Memory {
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same disk under a process that dies at its commit number `commit` (counted over the disk's life), before it is durable.
+    pub fn dying_at(&self, commit: Option<u64>) -> Self {
+        Self {
+            data: self.data.clone(),
+            dies_at: commit,
+        }
+    }
+
+    /// How many commits were made so far.
+    pub fn commits(&self) -> u64 {
+        self.data().commits
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
+        let mut data = self.data();
+        if self.dies_at.is_some_and(|commit| data.commits >= commit) {
+            return Err(StoreError::Failed("the process died here".to_owned()));
+        }
+        for op in &ops {
+            check(
+                op,
+                |saga| data.journals.get(saga).map_or(0, Vec::len) as u64,
+                |key| data.values.get(key).cloned(),
+            )?;
+        }
+        for op in ops {
+            match op {
+                Op::Append { saga, records } => {
+                    data.journals.entry(saga).or_default().extend(records)
+                }
+                Op::Claim { key, value } | Op::Put { key, value } => {
+                    drop(data.values.insert(key, value))
+                }
+                Op::Delete { key } => drop(data.values.remove(&key)),
+            }
+        }
+        data.commits += 1;
+        Ok(())
+    }
+
+    fn load(&self, saga: &str) -> Result<Vec<Record>, StoreError> {
+        Ok(self.data().journals.get(saga).cloned().unwrap_or_default())
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        let data = self.data();
+        let mut heads: Vec<Head> = data
+            .journals
+            .iter()
+            .filter_map(|(saga, records)| head(saga, records))
+            .collect();
+        heads.sort_by_key(|head| head.started_us);
+        heads
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Value>, StoreError> {
+        Ok(self.data().values.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        let data = self.data();
+        let from = data.values.range(prefix.to_owned()..);
+        let ours = from.take_while(|(key, _)| key.starts_with(prefix));
+        Ok(ours
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    async fn retire(&self, saga: &str) -> Result<(), StoreError> {
+        self.data().journals.remove(saga);
+        Ok(())
+    }
+}
+
+fn head(saga: &str, records: &[Record]) -> Option<Head> {
+    Some(Head {
+        saga: saga.to_owned(),
+        length: records.len() as u64,
+        started_us: records.first()?.at.timestamp_micros(),
+    })
+}
+
+/// The preconditions of one change, given a journal's length and a key's value.
+pub(super) fn check(
+    op: &Op,
+    length: impl Fn(&str) -> u64,
+    value: impl Fn(&str) -> Option<Value>,
+) -> Result<(), StoreError> {
+    match op {
+        Op::Append { saga, records } => {
+            let found = length(saga);
+            match records.first().map(|record| record.seq) {
+                Some(expected) if expected != found => Err(StoreError::Unexpected {
+                    saga: saga.clone(),
+                    expected,
+                    found,
+                }),
+                _ => Ok(()),
+            }
+        }
+        Op::Claim { key, .. } => match value(key) {
+            Some(value) => Err(StoreError::Taken {
+                key: key.clone(),
+                value,
+            }),
+            None => Ok(()),
+        },
+        Op::Put { .. } | Op::Delete { .. } => Ok(()),
+    }
+}
+
+/// What the first event of a journal says it is for.
+pub fn project_of(records: &[Record]) -> Option<&str> {
+    match &records.first()?.event {
+        Event::SagaStarted { project, .. } => Some(project),
+        _ => None,
+    }
+}

@@ -1,0 +1,102 @@
+//! One saga going backwards, from its journal alone: newest step first, each on its own, a failure never keeping the others.
+
+use super::history::{Compensation, StepPhase, StepState};
+use super::journal::{Effect, Event};
+use super::run::{Saga, Stop};
+use super::step::{Context, Registry, StepError};
+
+impl<W: Send + Sync + 'static> Saga<W> {
+    /// Takes back every compensable step that was started. Goes on where it was after a crash.
+    ///
+    /// # Errors
+    /// [`Stop::Drift`] if a pivot may have taken effect; [`Stop::Suspended`] and [`Stop::Store`] when the process ends.
+    pub async fn unwind(&self, registry: &Registry<W>, reason: &str) -> Result<(), Stop> {
+        let history = self.history();
+        let in_doubt = |step: &&StepState| {
+            step.effect == Effect::Pivot
+                && matches!(step.phase, StepPhase::Started | StepPhase::Completed(_))
+        };
+        if let Some(pivot) = history.steps().iter().find(in_doubt) {
+            return Err(Stop::Drift(format!(
+                "`{}` may have taken effect, so nothing is undone",
+                pivot.key
+            )));
+        }
+        if history.unwinding().is_none() {
+            let reason = reason.to_owned();
+            self.core
+                .journal
+                .append(Event::UnwindStarted { reason })
+                .await?;
+        }
+        for step in self.history().steps().iter().rev() {
+            let settled = matches!(
+                step.compensation,
+                Compensation::Completed(_) | Compensation::Failed(_)
+            );
+            if step.effect == Effect::Compensable && !settled {
+                self.take_back(registry, step).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self, registry: &Registry<W>, step: &StepState) -> Result<(), Stop> {
+        let key = step.key.clone();
+        let Some(undo) = registry.undo(&step.kind) else {
+            let error = format!(
+                "this version of Shipmate doesn't know `{}` and can't take it back",
+                step.kind
+            );
+            self.core
+                .journal
+                .append(Event::CompensationFailed { key, error })
+                .await?;
+            return Ok(());
+        };
+        self.core
+            .journal
+            .append(Event::CompensationStarted { key: key.clone() })
+            .await?;
+        let context = Context {
+            world: &*self.world,
+            core: &self.core,
+            key: &step.key,
+            first_started: step.first_started,
+        };
+        let mut failed = 0;
+        let error = loop {
+            if self.core.drain.is_cancelled() {
+                return Err(Stop::Suspended);
+            }
+            let (message, retry_after) = match undo(&context, step).await {
+                Ok(receipt) => {
+                    let done = Event::CompensationCompleted { key, receipt };
+                    self.core.journal.append_with_next(done).await;
+                    return Ok(());
+                }
+                Err(StepError::Suspended) => return Err(Stop::Suspended),
+                Err(StepError::Permanent(message)) => break message,
+                Err(StepError::Transient {
+                    message,
+                    retry_after,
+                }) => (message, retry_after),
+            };
+            failed += 1;
+            let Some(wait) = self.core.retry.wait(failed, retry_after) else {
+                break message;
+            };
+            tracing::warn!(deployment = self.id(), step = %step.key, error = %message, "taking back failed; trying again");
+            tokio::select! {
+                () = self.core.drain.cancelled() => return Err(Stop::Suspended),
+                () = self.core.journal.clock().sleep(wait) => {}
+            }
+        };
+        tracing::error!(deployment = self.id(), step = %step.key, %error, "could not be taken back");
+        self.core
+            .journal
+            .append(Event::CompensationFailed { key, error })
+            .await?;
+        Ok(())
+    }
+}
