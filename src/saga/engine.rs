@@ -478,6 +478,36 @@ impl<F: Workflow> Engine<F> {
         run::decide(journal, key, choice, by, payload, also).await
     }
 
+    /// Notes something that a person did about an open checkpoint: a tick, a vote.
+    ///
+    /// # Errors
+    /// If it isn't open.
+    pub async fn signal(
+        &self,
+        journal: &Journal,
+        key: &str,
+        by: Actor,
+        value: Value,
+        also: Vec<Op>,
+    ) -> Result<(), AppendError<Undecidable>> {
+        let event = Event::Signalled {
+            key: key.to_owned(),
+            by,
+            value,
+        };
+        let append = journal.append_if(also, |history| {
+            let state = history.checkpoint(key).ok_or(Undecidable::NotOpen)?;
+            match &state.decided {
+                Some(decided) => Err(Undecidable::Decided(decided.clone())),
+                None if history.open_checkpoints().all(|open| open.key != key) => {
+                    Err(Undecidable::NotOpen)
+                }
+                None => Ok(event),
+            }
+        });
+        append.await
+    }
+
     /// Asks to undo everything; refused once the pivot is journaled.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::delta;
-use super::history::{Decided, History, StepPhase};
+use super::history::{CheckpointState, Decided, History, StepPhase};
 use super::journal::{Actor, AppendError, Effect, Event, Journal};
 use super::retry::RetryPolicy;
 use super::step::{Compensate, Context, Step, StepError};
@@ -92,7 +92,12 @@ pub struct Checkpoint {
     pub expires: Option<(Duration, &'static str)>,
     /// When a reminder is due.
     pub remind_after: Option<Duration>,
+    /// Decides as soon as what people signalled suffices: enough votes, all boxes ticked.
+    pub settles: Option<fn(&CheckpointState) -> Option<Settled>>,
 }
+
+/// A decision that follows from signals: what, and whose signal was the last that it took.
+pub type Settled = (&'static str, Actor);
 
 /// What was chosen.
 pub type Decision = Decided;
@@ -163,6 +168,15 @@ impl<W: Send + Sync + 'static> Saga<W> {
         step: S,
     ) -> Result<S::Output, Stop> {
         self.required(key.into(), Effect::Forward, step).await
+    }
+
+    /// As [`Saga::forward`], but people may also go on without it.
+    pub async fn forward_skippable<S: Step<W>>(
+        &self,
+        key: impl Into<String>,
+        step: S,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        self.attended(key.into(), Effect::Forward, step, true).await
     }
 
     async fn required<S: Step<W>>(
@@ -499,11 +513,29 @@ impl<W: Send + Sync + 'static> Saga<W> {
             () = self.core.drain.cancelled() => Err(Stop::Suspended),
             stop = self.aborted() => Err(stop),
             decision = self.core.journal.wait_for(decided) => Ok(decision),
+            settled = self.settle(key, checkpoint.settles) => {
+                settled?;
+                Ok(self.core.journal.wait_for(decided).await)
+            }
             expired = self.expire(key) => {
                 expired?;
                 Ok(self.core.journal.wait_for(decided).await)
             }
         }
+    }
+
+    /// Lets signals decide, once they suffice.
+    async fn settle(
+        &self,
+        key: &str,
+        settles: Option<fn(&CheckpointState) -> Option<Settled>>,
+    ) -> Result<(), Stop> {
+        let Some(settles) = settles else {
+            return std::future::pending().await;
+        };
+        let look = |history: &History| history.checkpoint(key).and_then(settles);
+        let (choice, by) = self.core.journal.wait_for(look).await;
+        self.decide_unless_decided(key, choice, by).await
     }
 
     /// Lets the deadline decide, if there is one and nobody was first.
@@ -516,16 +548,12 @@ impl<W: Send + Sync + 'static> Saga<W> {
             return std::future::pending().await;
         };
         self.core.journal.clock().sleep_until(at).await;
-        match decide(
-            &self.core.journal,
-            key,
-            &choice,
-            Actor::Deadline,
-            Value::Null,
-            Vec::new(),
-        )
-        .await
-        {
+        self.decide_unless_decided(key, &choice, Actor::Deadline)
+            .await
+    }
+
+    async fn decide_unless_decided(&self, key: &str, choice: &str, by: Actor) -> Result<(), Stop> {
+        match decide(&self.core.journal, key, choice, by, Value::Null, Vec::new()).await {
             Ok(()) | Err(AppendError::Refused(_)) => Ok(()),
             Err(AppendError::Store(error)) => Err(error.into()),
         }
