@@ -1,6 +1,7 @@
 //! Shipmate: a release train as a durable saga, driven from Slack.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
 pub mod git;
 pub mod github;
 pub mod saga;

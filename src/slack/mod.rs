@@ -12,7 +12,10 @@ use serde_json::Value;
 
 pub mod client;
 pub mod http;
+mod inbound;
+mod recent;
 pub mod socket;
+pub mod text;
 
 /// A message's id within its channel, as Slack writes it (`"1732438800.000100"`). Never a number: digits would be lost.
 pub type Ts = String;
