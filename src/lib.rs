@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+pub mod deploy;
 pub mod git;
 pub mod github;
 pub mod saga;

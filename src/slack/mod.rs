@@ -14,6 +14,7 @@ pub mod client;
 pub mod http;
 mod inbound;
 mod recent;
+pub mod kit;
 pub mod socket;
 pub mod text;
 

@@ -1,0 +1,425 @@
+//! What a deployment looks like in Slack: from its view, the messages that should stand in the channel and its thread. Pure; the
+//! [`super::projector`] makes Slack agree.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::deploy::choice;
+use crate::deploy::text::{self, Medium};
+use crate::deploy::train::Plan;
+use crate::deploy::view::{CarState, CarView, Decision, Question, QuestionKind, Stand, State, StepView, View};
+use crate::saga::run::choice as engine;
+use crate::slack::kit::{self, Style};
+use crate::slack::text::{escape, truncate};
+use crate::slack::Content;
+
+/// Pull requests that the card itself lists; the thread has them all.
+const CARD_CARS: usize = 12;
+/// Lines of a list in a message; what is beyond is counted.
+const LIST: usize = 60;
+
+/// A message that should be there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Which one it is, for ever.
+    pub slot: String,
+    /// What it says now.
+    pub content: Content,
+}
+
+/// The slot of the one live message in the channel; everything else stands in its thread.
+pub const CARD: &str = "card";
+
+/// All messages of a deployment, the card first.
+pub fn messages(view: &View, now: DateTime<Utc>) -> Vec<Message> {
+    let mut messages = vec![Message {
+        slot: CARD.to_owned(),
+        content: card(view),
+    }];
+    for decision in &view.decisions {
+        messages.push(Message {
+            slot: format!("question/{}", decision.key),
+            content: decided(view, decision),
+        });
+    }
+    for question in &view.questions {
+        messages.push(Message {
+            slot: format!("question/{}", question.key),
+            content: asked(view, question),
+        });
+        messages.extend(reminder(view, question, now));
+    }
+    if view.is_over() {
+        messages.push(Message {
+            slot: "outcome".to_owned(),
+            content: outcome(view),
+        });
+    }
+    messages
+}
+
+/// The live card.
+fn card(view: &View) -> Content {
+    let (emoji, word) = text::state(view.state);
+    let now = text::now(view, Medium::Slack);
+    let mut blocks = vec![
+        kit::header(&text::title(view)),
+        kit::section(&format!("{emoji} *{word}* · {now}")),
+        kit::section(&view.phases.iter().map(phase_line).collect::<Vec<_>>().join("\n")),
+    ];
+    if !view.cars.is_empty() {
+        let mut lines: Vec<String> = view.cars.iter().take(CARD_CARS).map(car_line).collect();
+        if view.cars.len() > CARD_CARS {
+            lines.push(format!("… and {} more in the thread", view.cars.len() - CARD_CARS));
+        }
+        blocks.extend(kit::lines(&lines));
+    }
+    blocks.push(kit::context(&facts(view)));
+    let mut controls = Vec::new();
+    if view.can_abort() {
+        let value = json!({ "d": view.id }).to_string();
+        controls.push(kit::button("Abort", "abort", &value, Style::Danger));
+    }
+    for (label, action, url) in links(view) {
+        controls.push(kit::link_button(label, action, url));
+    }
+    if !controls.is_empty() {
+        blocks.push(kit::actions(controls));
+    }
+    Content {
+        text: format!("{emoji} {} · {word} · {now}", escape(&text::title(view))),
+        blocks,
+    }
+}
+
+fn links(view: &View) -> Vec<(&'static str, &'static str, &str)> {
+    let mut links = Vec::new();
+    if let Some(pr) = &view.deploy_pr {
+        links.push(("Deploy PR", "open_deploy_pr", pr.url.as_str()));
+    }
+    if let Some(url) = &view.run_url {
+        links.push(("Actions run", "open_run", url.as_str()));
+    }
+    if let Some(release) = &view.release {
+        links.push(("Release", "open_release", release.url.as_str()));
+    }
+    links
+}
+
+fn phase_line(phase: &crate::deploy::view::PhaseView) -> String {
+    let (emoji, word) = text::stand(phase.state);
+    let took = match (phase.started_at, phase.ended_at) {
+        (Some(from), Some(to)) => format!(" · {}", text::between(from, to)),
+        _ => String::new(),
+    };
+    let title = phase.phase.title();
+    let busy = phase
+        .steps
+        .iter()
+        .find(|step| !matches!(step.state, Stand::Pending | Stand::Done | Stand::Skipped | Stand::Undone));
+    let detail = busy.map(|step| format!(" · {}", step_detail(step))).unwrap_or_default();
+    match phase.state {
+        Stand::Pending => format!("{emoji} {title}"),
+        Stand::Done => format!("{emoji} *{title}* · {word}{took}"),
+        _ => format!("{emoji} *{title}* · {word}{took}{detail}"),
+    }
+}
+
+fn step_detail(step: &StepView) -> String {
+    match step.count {
+        Some((done, all)) => format!("{} {done}/{all}", step.title),
+        None => step.title.to_owned(),
+    }
+}
+
+fn car_line(view: &CarView) -> String {
+    let (emoji, word) = text::car_state(view.state);
+    let word = match view.state {
+        CarState::Planned => String::new(),
+        _ => format!(" · _{word}_"),
+    };
+    format!("{emoji} {}{word}", text::car(&view.car, Medium::Slack))
+}
+
+fn facts(view: &View) -> String {
+    let mut facts = vec![
+        format!("`{}`", escape(&view.id)),
+        escape(&view.repo),
+        format!(
+            "started by {} {}",
+            Medium::Slack.person(&view.started_by),
+            Medium::Slack.time(view.started_at)
+        ),
+    ];
+    if let Some(branch) = &view.branch {
+        facts.push(format!("`{}` → `{}`", escape(branch), escape(&view.base)));
+    }
+    if let Some(ended) = view.ended_at {
+        facts.push(format!("took {}", text::between(view.started_at, ended)));
+    }
+    facts.join(" · ")
+}
+
+/// What a question says, open or answered.
+fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
+    match kind {
+        QuestionKind::ConfirmPrList { plan } => {
+            let title = format!("Is this the train? {}", text::counted(plan.cars.len(), "pull request"));
+            (title, train(plan))
+        }
+        QuestionKind::Approve {
+            plan,
+            digest,
+            changes,
+            dismissed,
+            foreign,
+            ..
+        } => {
+            let title = format!(
+                "Point of no return: merge {} into {}",
+                text::counted(plan.cars.len(), "pull request"),
+                plan.branch
+            );
+            let mut blocks = Vec::new();
+            if !changes.is_empty() {
+                let lines: Vec<String> = changes.iter().map(|change| format!("• {}", escape(change))).collect();
+                blocks.extend(kit::lines(&[vec!["⚠️ *The plan changed since you saw it last:*".to_owned()], lines].concat()));
+            }
+            if !foreign.is_empty() {
+                let lines: Vec<String> = foreign.iter().map(|commit| format!("• {}", escape(commit))).collect();
+                let head = format!("⚠️ *Commits on {} that Shipmate did not make:*", escape(&plan.branch));
+                blocks.extend(kit::lines(&[vec![head], lines].concat()));
+            }
+            if !dismissed.is_empty() {
+                let line = |(number, who): &(u64, Vec<String>)| format!("• #{number}: {}", escape(&who.join(", ")));
+                let head = "⚠️ *GitHub dismissed these approvals because of the retarget.* Approve to merge on the recorded ones.".to_owned();
+                let lines = dismissed.iter().map(line).collect();
+                blocks.extend(kit::lines(&[vec![head], lines].concat()));
+            }
+            blocks.extend(train(plan));
+            blocks.push(kit::context(&format!(
+                "Plan `{}` · from here on nothing is undone by itself: what fails is put to a person.",
+                escape(digest)
+            )));
+            (title, blocks)
+        }
+        QuestionKind::Attention { step, error } => {
+            let what = step.as_deref().unwrap_or("The deployment");
+            let title = format!("{what} needs a decision");
+            (title, vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))])
+        }
+        QuestionKind::Checklist { items } => {
+            let done = items.iter().filter(|(_, tick)| tick.is_some()).count();
+            let title = format!("After the release: {done} of {} done", items.len());
+            (title, Vec::new())
+        }
+        QuestionKind::Unmerged { unmerged, deploy_pr } => {
+            let numbers: Vec<String> = unmerged.iter().map(|number| format!("#{number}")).collect();
+            let mut text = match numbers.as_slice() {
+                [] => "Every pull request of the train is merged.".to_owned(),
+                numbers => format!("Not merged, and still on the deploy branch: {}.", text::listed(numbers, "and")),
+            };
+            if let Some(number) = deploy_pr {
+                text += &format!(" The deploy pull request #{number} is open.");
+            }
+            let title = format!("{} stopped: what becomes of the rest?", view.id);
+            (title, vec![kit::section(&text)])
+        }
+    }
+}
+
+/// The train: order, authors, heads; who is out and why; rehearsal and version.
+fn train(plan: &Plan) -> Vec<Value> {
+    let numbered = |(index, car)| format!("{}. {}", index + 1, text::car(car, Medium::Slack));
+    let mut lines: Vec<String> = plan.cars.iter().enumerate().take(LIST).map(numbered).collect();
+    if plan.cars.len() > LIST {
+        lines.push(format!("… and {} more", plan.cars.len() - LIST));
+    }
+    let mut blocks = kit::lines(&lines);
+    if !plan.excluded.is_empty() {
+        let mut lines = vec![format!("*Not on it:* {}", text::counted(plan.excluded.len(), "pull request"))];
+        lines.extend(plan.excluded.iter().take(LIST).map(|out| format!("• {}", text::excluded(out, Medium::Slack))));
+        if plan.excluded.len() > LIST {
+            lines.push(format!("… and {} more", plan.excluded.len() - LIST));
+        }
+        blocks.extend(kit::lines(&lines));
+    }
+    blocks.push(kit::section(&format!("{}\n{}", text::verdict(plan), text::version(plan))));
+    blocks
+}
+
+/// An open question with its buttons.
+fn asked(view: &View, question: &Question) -> Content {
+    let (title, body) = body(view, &question.kind);
+    let waits = text::wait(view, question, Medium::Slack);
+    let mut blocks = vec![kit::header(&title)];
+    blocks.extend(body);
+    if let QuestionKind::Checklist { items } = &question.kind {
+        for (index, (item, tick)) in items.iter().enumerate() {
+            blocks.push(checklist_row(view, index, item, tick.as_ref()));
+        }
+    }
+    blocks = kit::capped(blocks, "… the rest is on the dashboard.");
+    blocks.truncate(kit::BLOCKS - 2);
+    blocks.push(kit::context(&waits));
+    let buttons = buttons(view, question);
+    if !buttons.is_empty() {
+        blocks.push(kit::actions(buttons));
+    }
+    Content {
+        text: format!("{} · {waits}", escape(&title)),
+        blocks,
+    }
+}
+
+fn checklist_row(
+    view: &View,
+    index: usize,
+    item: &str,
+    tick: Option<&(crate::saga::Actor, DateTime<Utc>)>,
+) -> Value {
+    let label = match tick {
+        Some(_) => format!("~{}~", escape(&truncate(item, 140))),
+        None => escape(&truncate(item, 140)),
+    };
+    let option = json!({ "text": { "type": "mrkdwn", "text": label }, "value": index.to_string() });
+    let mut boxes = json!({
+        "type": "checkboxes",
+        "action_id": format!("tick/{index}"),
+        "options": [option.clone()],
+    });
+    if let Some((by, at)) = tick {
+        let by = format!("{} {}", Medium::Slack.person(by), Medium::Slack.time(*at));
+        boxes["initial_options"] = json!([option]);
+        boxes = kit::confirmed(boxes, "Un-tick?", &format!("Ticked by {by}."), "Un-tick", "Keep");
+        return json!({
+            "type": "actions",
+            "block_id": format!("tick/{}/{index}/done", view.id),
+            "elements": [boxes],
+        });
+    }
+    json!({ "type": "actions", "block_id": format!("tick/{}/{index}", view.id), "elements": [boxes] })
+}
+
+fn buttons(view: &View, question: &Question) -> Vec<Value> {
+    let digest = match &question.kind {
+        QuestionKind::Approve { digest, .. } => Some(digest.as_str()),
+        _ => None,
+    };
+    let step = match &question.kind {
+        QuestionKind::Attention { step, .. } => step.as_deref(),
+        _ => None,
+    };
+    let value = json!({ "d": view.id, "k": question.key, "digest": digest }).to_string();
+    let mut buttons = Vec::new();
+    for choice in &question.choices {
+        let action = format!("decide/{choice}");
+        let label = text::choice_label(choice);
+        buttons.push(match choice.as_str() {
+            // Deadlines and boxes decide these.
+            choice::EXPIRE | choice::DONE => continue,
+            choice::CONFIRM | engine::RETRY | choice::PUT_BACK => kit::button(label, &action, &value, Style::Primary),
+            choice::APPROVE => kit::confirmed(
+                kit::button(label, &action, &value, Style::Primary),
+                "Merge the train?",
+                "The pull requests are merged one by one, exactly as planned. This can't be undone.",
+                "Approve",
+                "Not yet",
+            ),
+            engine::STOP => kit::confirmed(
+                kit::button(label, &action, &value, Style::Danger),
+                "Stop here?",
+                "What is merged stays merged. You then choose what becomes of the rest.",
+                "Stop here",
+                "Go on",
+            ),
+            engine::SKIP => kit::button(text::skip_label(step), &action, &value, Style::Plain),
+            _ => kit::button(label, &action, &value, Style::Plain),
+        });
+    }
+    let before_the_merges = matches!(question.kind, QuestionKind::ConfirmPrList { .. } | QuestionKind::Approve { .. });
+    if before_the_merges {
+        let value = json!({ "d": view.id }).to_string();
+        buttons.push(kit::button("Abort", "abort", &value, Style::Danger));
+    }
+    buttons
+}
+
+/// An answered question: what it was, and who decided what and when, instead of the buttons.
+fn decided(view: &View, decision: &Decision) -> Content {
+    let (title, body) = body(view, &decision.kind);
+    let sentence = text::decided(decision, Medium::Slack);
+    let mut blocks = vec![kit::header(&title)];
+    blocks.extend(body);
+    if let QuestionKind::Checklist { items } = &decision.kind {
+        let line = |(item, tick): &(String, Option<(crate::saga::Actor, DateTime<Utc>)>)| match tick {
+            Some((by, at)) => format!(
+                "✅ {} · {} {}",
+                escape(&truncate(item, 140)),
+                Medium::Slack.person(by),
+                Medium::Slack.time(*at)
+            ),
+            None => format!("▫️ {}", escape(&truncate(item, 140))),
+        };
+        blocks.extend(kit::lines(&items.iter().map(line).collect::<Vec<_>>()));
+    }
+    blocks = kit::capped(blocks, "… the rest is on the dashboard.");
+    blocks.truncate(kit::BLOCKS - 1);
+    blocks.push(kit::context(&sentence));
+    Content {
+        text: format!("{} · {sentence}", escape(&title)),
+        blocks,
+    }
+}
+
+/// The last word in the thread.
+fn outcome(view: &View) -> Content {
+    let (emoji, word) = text::state(view.state);
+    let sentence = text::now(view, Medium::Slack);
+    let head = format!("{emoji} *{word}* · {sentence}");
+    let mut lines = vec![head.clone()];
+    if view.state == State::Stopped {
+        let merged = |car: &&CarView| car.state == CarState::Merged;
+        let (done, rest): (Vec<&CarView>, Vec<&CarView>) = view.cars.iter().partition(merged);
+        lines.extend(done.iter().take(LIST).map(|car| car_line(car)));
+        lines.extend(rest.iter().take(LIST).map(|car| car_line(car)));
+    }
+    if !view.receipt.is_empty() {
+        lines.push("*Receipt, read back from GitHub:*".to_owned());
+        let line = |line: &crate::deploy::view::ReceiptLine| match line.ok {
+            true => format!("✅ {}", escape(&line.text)),
+            false => format!("⚠️ {}", escape(&line.text)),
+        };
+        lines.extend(view.receipt.iter().map(line));
+    }
+    Content {
+        text: head,
+        blocks: kit::capped(kit::lines(&lines), "… the rest is on the dashboard."),
+    }
+}
+
+/// When the n-th reminder of a question is due: the gaps double.
+fn reminder_due(question: &Question, n: u32) -> Option<DateTime<Utc>> {
+    let gap = i64::try_from(question.remind_after_s?).ok()?.max(1);
+    let after = gap.checked_mul((1_i64 << n.min(20)) - 1)?;
+    question.since.checked_add_signed(chrono::TimeDelta::seconds(after))
+}
+
+/// The newest reminder that is due; older ones were posted at their time, or the process was down and one is enough.
+fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
+    let due = (1..=20).take_while(|&n| reminder_due(question, n).is_some_and(|at| at <= now)).last()?;
+    let sentence = format!("🔔 {}", text::wait(view, question, Medium::Slack));
+    Some(Message {
+        slot: format!("reminder/{}/{due}", question.key),
+        content: Content {
+            blocks: vec![kit::section(&sentence)],
+            text: sentence,
+        },
+    })
+}
+
+/// When the next reminder of any open question is due.
+pub fn next_reminder(view: &View, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let next = |question: &Question| (1..=20).filter_map(|n| reminder_due(question, n)).find(|&at| at > now);
+    view.questions.iter().filter_map(next).min()
+}

@@ -1,0 +1,220 @@
+//! `/deploy …`: what people can type. One table makes the parser's suggestions and the help, so neither lacks a word of the other.
+
+use crate::deploy::train::Selection;
+use crate::deploy::version::Bump;
+
+/// A word, what may follow it, and what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// As typed.
+    pub word: &'static str,
+    /// What may follow.
+    pub arguments: &'static str,
+    /// In a few words.
+    pub help: &'static str,
+}
+
+const fn word(word: &'static str, arguments: &'static str, help: &'static str) -> Word {
+    Word { word, arguments, help }
+}
+
+const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run]";
+
+/// Every word, in the order of the help.
+pub const WORDS: [Word; 9] = [
+    word("start", START, "ship the approved pull requests; you confirm the list first"),
+    word("plan", "[as start]", "what would ship, rehearsal included; touches nothing"),
+    word("status", "", "what runs now and what it waits for"),
+    word("abort", "[reason]", "undo everything; only before the point of no return"),
+    word("retry", "", "try again what failed"),
+    word("history", "", "the latest deployments"),
+    word("show", "<id>", "one deployment"),
+    word("whoami", "", "who you are to Shipmate and what you may do here"),
+    word("help", "", "this"),
+];
+
+/// A command, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Nothing typed: what runs, or how to start.
+    Overview,
+    /// Ship.
+    Start(Wish),
+    /// Look only.
+    Plan(Wish),
+    /// What runs.
+    Status,
+    /// Undo.
+    Abort {
+        /// In their words.
+        reason: Option<String>,
+    },
+    /// Try again.
+    Retry,
+    /// The latest.
+    History,
+    /// One.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Permissions.
+    Whoami,
+    /// All words.
+    Help,
+}
+
+/// What is to be shipped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wish {
+    /// Which part of the version counts up; `None`: as configured.
+    pub bump: Option<Bump>,
+    /// Which pull requests.
+    pub selection: Selection,
+}
+
+/// Reads what was typed.
+///
+/// # Errors
+/// One sentence; nothing that isn't understood ever acts.
+pub fn parse(text: &str) -> Result<Command, String> {
+    let mut words = text.split_whitespace();
+    let Some(first) = words.next() else {
+        return Ok(Command::Overview);
+    };
+    let rest: Vec<&str> = words.collect();
+    let alone = |command: Command| match rest.first() {
+        None => Ok(command),
+        Some(extra) => Err(format!("`{first}` takes nothing after it, and `{extra}` followed")),
+    };
+    match first.to_lowercase().as_str() {
+        "start" => wish(&rest).map(|(wish, dry_run)| match dry_run {
+            true => Command::Plan(wish),
+            false => Command::Start(wish),
+        }),
+        "plan" => wish(&rest).map(|(wish, _)| Command::Plan(wish)),
+        "status" => alone(Command::Status),
+        "abort" => {
+            let reason = rest.join(" ");
+            Ok(Command::Abort {
+                reason: (!reason.is_empty()).then_some(reason),
+            })
+        }
+        "retry" => alone(Command::Retry),
+        "history" => alone(Command::History),
+        "show" => match rest.as_slice() {
+            [id] => Ok(Command::Show { id: (*id).to_owned() }),
+            _ => Err("`show` needs one deployment's id, as `history` lists it".to_owned()),
+        },
+        "whoami" => alone(Command::Whoami),
+        "help" => Ok(Command::Help),
+        unknown => Err(unknown_word(unknown)),
+    }
+}
+
+fn unknown_word(typed: &str) -> String {
+    let distance = |known: &Word| strsim::damerau_levenshtein(typed, known.word);
+    match WORDS.iter().min_by_key(|known| distance(known)) {
+        Some(near) if distance(near) <= 2 => format!("there is no `{typed}`; did you mean `{}`?", near.word),
+        _ => format!("there is no `{typed}`"),
+    }
+}
+
+fn wish(words: &[&str]) -> Result<(Wish, bool), String> {
+    let mut wish = Wish::default();
+    let mut dry_run = false;
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        let (flag, inline) = match word.split_once('=') {
+            Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
+            _ => (*word, None),
+        };
+        match flag {
+            "--dry-run" => dry_run = true,
+            "--only" | "--exclude" => {
+                let mut listed = inline.map(str::to_owned).unwrap_or_default();
+                while let Some(number) = words.next_if(|word| is_list(word)) {
+                    listed.push(',');
+                    listed += number;
+                }
+                let numbers = numbers(flag, &listed)?;
+                match flag {
+                    "--only" => wish.selection.only.extend(numbers),
+                    _ => wish.selection.exclude.extend(numbers),
+                }
+            }
+            flag if flag.starts_with('-') => return Err(format!("there is no option `{flag}`")),
+            bump if wish.bump.is_none() => wish.bump = Some(bump.parse()?),
+            extra => return Err(format!("`{extra}` is one word too many")),
+        }
+    }
+    Ok((wish, dry_run))
+}
+
+fn is_list(word: &str) -> bool {
+    word.starts_with(|c: char| c == '#' || c == ',' || c.is_ascii_digit()) && !word.contains('.')
+}
+
+fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
+    let listed = listed.split(',').map(str::trim).filter(|number| !number.is_empty());
+    let number = |number: &str| {
+        let digits = number.trim_start_matches('#').parse();
+        digits.map_err(|_| format!("`{number}` is no pull request number"))
+    };
+    let numbers = listed.map(number).collect::<Result<Vec<u64>, String>>()?;
+    match numbers.is_empty() {
+        true => Err(format!("`{flag}` needs pull request numbers, as in `{flag} #12,#15`")),
+        false => Ok(numbers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(text: &str) -> Wish {
+        match parse(text).unwrap() {
+            Command::Start(wish) => wish,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_the_overview_and_an_unknown_word_never_acts() {
+        assert_eq!(parse("  "), Ok(Command::Overview));
+        assert_eq!(parse("strat"), Err("there is no `strat`; did you mean `start`?".to_owned()));
+        assert_eq!(parse("rm -rf"), Err("there is no `rm`".to_owned()));
+    }
+
+    #[test]
+    fn lists_of_numbers_are_read_in_any_spelling() {
+        for text in ["start --only #12,#15", "start --only 12, 15", "start --only=#12,15", "START --only #12 #15"] {
+            assert_eq!(started(text).selection.only, [12, 15], "{text}");
+        }
+        assert_eq!(started("start minor --exclude #3").selection.exclude, [3]);
+        assert_eq!(started("start --exclude #3 minor").bump, Some(Bump::Minor));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert!(parse("start --only").unwrap_err().contains("needs pull request numbers"));
+        assert!(parse("start --force").unwrap_err().contains("--force"));
+        assert!(parse("start patch minor").unwrap_err().contains("too many"));
+        assert!(parse("start --only #x").is_err());
+        assert!(parse("status now").is_err());
+        assert!(parse("show").is_err());
+    }
+
+    #[test]
+    fn a_dry_run_is_a_plan() {
+        assert!(matches!(parse("start --dry-run"), Ok(Command::Plan(_))));
+    }
+
+    #[test]
+    fn every_word_of_the_help_is_understood() {
+        for word in WORDS {
+            let argument = if word.word == "show" { "web-1" } else { "" };
+            assert!(parse(&format!("{} {argument}", word.word)).is_ok(), "{}", word.word);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Makes Slack agree with the journals: for each deployment, the messages that should stand in the channel are posted and edited until they do.
+//!
+//! 1. What people see is a fold of the journal, so nothing is lost by being late: the last state always lands.
+//! 2. Updates are coalesced: one round at most every [`Projector::gap`], whatever happens meanwhile.
+//! 3. A message whose post is in doubt is looked up by its metadata before it is posted again (see [`super::slots`]).
+//! 4. A failing Slack never holds a deployment up.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::cards::{self, CARD, Message};
+use super::slots::{Posted, Slot, Slots};
+use crate::deploy::Deployments;
+use crate::deploy::view::View;
+use crate::saga::store::StoreError;
+use crate::saga::{Engine, Journal};
+use crate::slack::{self, Content, ErrorKind, Metadata, Post, Slack, Ts};
+
+/// After a failed round Slack is tried again after this long, or what it asks for.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The projector of all deployments.
+#[derive(Clone)]
+pub struct Projector {
+    engine: Engine<Deployments>,
+    slack: Arc<dyn Slack>,
+    slots: Slots,
+    /// Between two rounds of a deployment: Slack wants about one message a second in a channel.
+    gap: Duration,
+    stop: CancellationToken,
+}
+
+/// Why a round ended early.
+enum Halt {
+    Store(StoreError),
+    Slack(slack::Error),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Projector {
+    /// One that does nothing until [`Projector::run`].
+    pub fn new(engine: Engine<Deployments>, slack: Arc<dyn Slack>, slots: Slots, gap: Duration, stop: CancellationToken) -> Self {
+        Self {
+            engine,
+            slack,
+            slots,
+            gap,
+            stop,
+        }
+    }
+
+    /// Follows every deployment until told to stop; then finishes the rounds under way.
+    pub async fn run(self) {
+        let mut changes = self.engine.changes();
+        let tasks = TaskTracker::new();
+        let mut followed = std::collections::HashSet::new();
+        let mut known = self.slots.unsettled().unwrap_or_default();
+        let heads = self.engine.store().heads().into_iter().rev().take(20).map(|head| head.saga);
+        known.extend(heads);
+        loop {
+            for id in known.drain(..) {
+                if followed.insert(id.clone()) {
+                    tasks.spawn(self.clone().follow(id));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                change = changes.recv() => match change {
+                    Ok(id) => known.push(id),
+                    Err(RecvError::Lagged(_)) => known.extend(self.engine.store().heads().into_iter().map(|head| head.saga)),
+                    Err(RecvError::Closed) => break,
+                },
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// One deployment, until it is over and Slack shows it.
+    async fn follow(self, id: String) {
+        let Ok(Some(journal)) = self.engine.journal(&id) else {
+            return;
+        };
+        if self.slots.read(&id).is_ok_and(|posted| posted.settled) {
+            return;
+        }
+        let mut length = journal.watch();
+        loop {
+            length.mark_unchanged();
+            let wait = match self.round(&journal).await {
+                Ok(true) => return,
+                Ok(false) => self.gap,
+                Err(Halt::Store(error)) => {
+                    tracing::error!(deployment = %id, %error, "can't note what was posted");
+                    return;
+                }
+                Err(Halt::Slack(error)) => {
+                    tracing::warn!(deployment = %id, %error, "Slack does not show the latest state yet");
+                    match error.kind {
+                        ErrorKind::RateLimited(asked_for) => asked_for,
+                        _ => AGAIN,
+                    }
+                }
+            };
+            let failed = wait != self.gap;
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            if failed {
+                continue;
+            }
+            let view = View::of(&id, &journal.history());
+            tokio::select! {
+                () = self.stop.cancelled() => {
+                    // What the last events changed is still shown, if Slack answers.
+                    let _ = self.round(&journal).await;
+                    return;
+                }
+                _ = length.changed() => {}
+                () = self.until_next_reminder(&view) => {}
+            }
+        }
+    }
+
+    async fn until_next_reminder(&self, view: &View) {
+        match cards::next_reminder(view, self.engine.clock().now()) {
+            Some(at) => self.engine.clock().sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// One round; `true` once the deployment is over and everything is shown.
+    async fn round(&self, journal: &Journal) -> Result<bool, Halt> {
+        let view = View::of(journal.id(), &journal.history());
+        let mut posted = self.slots.read(journal.id())?;
+        for message in cards::messages(&view, self.engine.clock().now()) {
+            self.show(&view, &mut posted, message).await?;
+        }
+        if view.is_over() {
+            posted.settled = true;
+            self.slots.write(journal.id(), &posted).await?;
+        }
+        Ok(view.is_over())
+    }
+
+    async fn show(&self, view: &View, posted: &mut Posted, message: Message) -> Result<(), Halt> {
+        let digest = digest(&message.content);
+        let known = posted.slots.get(&message.slot).cloned();
+        let metadata = Metadata {
+            deployment: view.id.clone(),
+            step_key: message.slot.clone(),
+        };
+        match known {
+            Some(Slot { ts: Some(_), digest: shown }) if shown == digest => return Ok(()),
+            Some(Slot { ts: Some(ts), .. }) => match self.update(view, &ts, message.content.clone(), metadata.clone()).await? {
+                Updated::Done => {
+                    posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
+                }
+                // Somebody deleted it.
+                Updated::Gone => {
+                    posted.slots.remove(&message.slot);
+                    self.post(view, posted, message, metadata, digest).await?;
+                }
+            },
+            Some(Slot { ts: None, .. }) | None => self.post(view, posted, message, metadata, digest).await?,
+        }
+        self.slots.write(&view.id, posted).await?;
+        Ok(())
+    }
+
+    async fn update(&self, view: &View, ts: &str, content: Content, metadata: Metadata) -> Result<Updated, Halt> {
+        match self.slack.update(&view.channel, ts, content, Some(metadata)).await {
+            Ok(()) => Ok(Updated::Done),
+            Err(error) if error.kind == ErrorKind::Api("message_not_found".to_owned()) => Ok(Updated::Gone),
+            Err(error) => Err(Halt::Slack(error)),
+        }
+    }
+
+    async fn post(&self, view: &View, posted: &mut Posted, message: Message, metadata: Metadata, digest: u64) -> Result<(), Halt> {
+        let thread = match message.slot.as_str() {
+            CARD => None,
+            _ => posted.slots.get(CARD).and_then(|card| card.ts.clone()),
+        };
+        let in_doubt = posted.slots.contains_key(&message.slot);
+        let found = match in_doubt {
+            true => self.find(view, thread.clone(), &metadata).await?,
+            false => {
+                posted.slots.insert(message.slot.clone(), Slot::default());
+                self.slots.write(&view.id, posted).await?;
+                None
+            }
+        };
+        let slot = match found {
+            // It may say something older: the next round edits it.
+            Some(ts) => Slot { ts: Some(ts), digest: 0 },
+            None => {
+                let post = Post {
+                    channel: view.channel.clone(),
+                    thread,
+                    content: message.content,
+                    metadata: Some(metadata),
+                };
+                let ts = self.slack.post(post).await.map_err(Halt::Slack)?;
+                Slot { ts: Some(ts), digest }
+            }
+        };
+        posted.slots.insert(message.slot, slot);
+        Ok(())
+    }
+
+    async fn find(&self, view: &View, thread: Option<Ts>, metadata: &Metadata) -> Result<Option<Ts>, Halt> {
+        self.slack.find(&view.channel, thread, metadata).await.map_err(Halt::Slack)
+    }
+}
+
+enum Updated {
+    Done,
+    Gone,
+}
+
+/// Tells contents apart; never 0, which means "unknown".
+fn digest(content: &Content) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.text.hash(&mut hasher);
+    for block in &content.blocks {
+        block.to_string().hash(&mut hasher);
+    }
+    hasher.finish().max(1)
+}

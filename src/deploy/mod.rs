@@ -1,0 +1,701 @@
+//! The deployment: the runbook as a durable saga. [`deploy`] reads like the sixteen steps that people once did by hand.
+//!
+//! Reading order: [`runbook`] (names and phases), [`deploy`] below, then one file a phase ([`setup`], [`merge_prs`], [`deploy_pr`],
+//! [`wait_and_merge`], [`post_deploy`]), where each step's action, observation and compensation stand side by side. [`view`] is what
+//! people see, [`text`] every sentence they read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, from_value, json, to_value};
+
+use crate::config::Project;
+use crate::git;
+use crate::github::Sha;
+use crate::saga::history::CheckpointState;
+use crate::saga::run::Skippable;
+use crate::saga::{Actor, Checkpoint, Registry, Saga, Stop, Workflow};
+
+pub mod ci;
+pub mod deploy_pr;
+pub mod eligible;
+pub mod issues;
+pub mod merge_prs;
+pub mod notes;
+pub mod post_deploy;
+pub mod progress;
+pub mod runbook;
+pub mod setup;
+pub mod text;
+pub mod train;
+pub mod version;
+pub mod view;
+pub mod wait_and_merge;
+pub mod world;
+
+use deploy_pr::{BumpVersion, CommitVersionBump, CreatePullRequest, DeployPr, PushVersionBump, RequestReview, UpdatePrDescription};
+use merge_prs::{
+    AskReviewersAgain, ChangePrBase, CollectMergedPrInfo, FetchApprovedPrs, Look, LookAgain, MergePr, RehearseMerges, RestorePrBase,
+};
+use post_deploy::{
+    CloseDeployPr, DeleteWorkspace, PostDeployLink, PostReleaseNotes, UpdateReleaseDescription, WaitForRelease, WatchDeployRun,
+};
+use setup::{CloneRepo, CreateDeployBranch, CreateWorkspace, FetchStaging, PushDeployBranch};
+use train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped};
+use version::Bump;
+use wait_and_merge::{MergeDeployPr, WaitForApproval, WaitForCi};
+use world::World;
+
+/// What was asked for, with the settings as they were then: all that a deployment may branch on besides its journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The project's settings, frozen.
+    pub project: Project,
+    /// Which part of the version counts up.
+    pub bump: Bump,
+    /// Which pull requests.
+    #[serde(default)]
+    pub selection: Selection,
+    /// Why it may run although a lock or a freeze window says no.
+    #[serde(default)]
+    pub override_reason: Option<String>,
+}
+
+/// What people can choose at the deployment's own checkpoints.
+pub mod choice {
+    /// The list is right.
+    pub const CONFIRM: &str = "confirm";
+    /// Another list: comes with a [`super::Selection`].
+    pub const EDIT: &str = "edit";
+    /// Nobody answered in time.
+    pub const EXPIRE: &str = "expire";
+    /// Merge exactly this plan: comes with its digest.
+    pub const APPROVE: &str = "approve";
+    /// Ask the reviewers whose approval was dismissed.
+    pub const ASK_AGAIN: &str = "ask_again";
+    /// Go on without the pull requests whose approval was dismissed.
+    pub const DROP: &str = "drop";
+    /// Everything on the checklist is ticked.
+    pub const DONE: &str = "done";
+    /// After stopping: unmerged pull requests go back.
+    pub const PUT_BACK: &str = "put_back";
+    /// After stopping: and the deploy pull request is closed.
+    pub const PUT_BACK_AND_CLOSE: &str = "put_back_and_close";
+    /// After stopping: everything stays as it is.
+    pub const LEAVE: &str = "leave";
+}
+
+/// What the setup phase leaves to the others.
+struct Ready {
+    workspace: String,
+    date: NaiveDate,
+    base_tip: String,
+    branch: String,
+}
+
+/// The runbook, from `/deploy start` to the last ticked item.
+///
+/// # Errors
+/// Why it ended early; the engine then undoes, asks, or goes on later.
+pub async fn deploy(saga: &Saga<World>, request: &Request) -> Result<(), Stop> {
+    let ready = set_up(saga, request).await?;
+    let plan = agree_on_the_train(saga, request, &ready).await?;
+    retarget(saga, &plan).await?;
+    let plan = pass_the_point_of_no_return(saga, request, &ready, plan).await?;
+    let shipped = merge_the_train(saga, &ready, &plan).await?;
+    let (deploy_pr, head) = open_the_deploy_pr(saga, request, &ready, &plan, &shipped).await?;
+    let commit = get_it_merged(saga, request, &deploy_pr, &head).await?;
+    release(saga, request, &ready, &plan, &shipped, &deploy_pr, commit).await
+}
+
+async fn set_up(saga: &Saga<World>, request: &Request) -> Result<Ready, Stop> {
+    let started = saga.started_at();
+    let date = started.with_timezone(&request.project.time_zone).date_naive();
+    let name = format!("deploy-{}-{}", started.format("%Y%m%dT%H%M%S"), saga.id());
+    let workspace = saga.step("create_workspace", CreateWorkspace { name }).await?;
+    let clone = CloneRepo {
+        workspace: workspace.clone(),
+    };
+    saga.read("clone_repo", clone).await?;
+    let fetch = FetchStaging {
+        workspace: workspace.clone(),
+        branch: request.project.base_branch.clone(),
+    };
+    let base_tip = saga.read("fetch_staging", fetch).await?;
+    let create = CreateDeployBranch {
+        workspace: workspace.clone(),
+        prefix: request.project.branch_prefix.clone(),
+        date,
+        at: base_tip.clone(),
+    };
+    let branch = saga.step("create_deploy_branch", create).await?;
+    let push = PushDeployBranch {
+        workspace: workspace.clone(),
+        branch: branch.clone(),
+        at: base_tip.clone(),
+    };
+    saga.step("push_deploy_branch", push).await?;
+    Ok(Ready {
+        workspace,
+        date,
+        base_tip,
+        branch,
+    })
+}
+
+/// `name` in the first round, `name/2` in the second.
+fn in_round(name: &str, round: u32) -> String {
+    match round {
+        1 => name.to_owned(),
+        round => format!("{name}/{round}"),
+    }
+}
+
+/// Collects and rehearses until people confirm a list.
+async fn agree_on_the_train(saga: &Saga<World>, request: &Request, ready: &Ready) -> Result<Plan, Stop> {
+    let mut selection = request.selection.clone();
+    for round in 1.. {
+        let collect = FetchApprovedPrs {
+            selection: selection.clone(),
+        };
+        let found = saga.read(in_round("fetch_approved_prs", round), collect).await?;
+        if found.cars.is_empty() {
+            return Err(Stop::Ended(text::nothing_to_ship(&request.project, &found.excluded)));
+        }
+        let facts = Facts {
+            cars: found.cars,
+            excluded: found.excluded,
+            branch_tip: ready.base_tip.clone(),
+            base_tip: ready.base_tip.clone(),
+        };
+        let mut plan = rehearse(saga, request, ready, &in_round("rehearse_merges", round), facts).await?;
+        plan.note = [plan.note, text::stacked(&found.stacked_on)].into_iter().flatten().reduce(|a, b| format!("{a} {b}"));
+        if plan.cars.is_empty() {
+            return Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded)));
+        }
+        let timeouts = &request.project.timeouts;
+        let question = Checkpoint {
+            data: json!({ "plan": plan }),
+            choices: vec![choice::CONFIRM, choice::EDIT, choice::EXPIRE],
+            expires: Some((timeouts.confirm, choice::EXPIRE)),
+            remind_after: Some(timeouts.reminder),
+            settles: None,
+        };
+        let decision = saga.checkpoint(&in_round("confirm_pr_list", round), question).await?;
+        match decision.choice.as_str() {
+            choice::CONFIRM => return Ok(plan),
+            choice::EDIT => selection = Saga::<World>::payload(&decision)?,
+            _ => return Err(Stop::Ended(text::expired("confirmed the list of pull requests", timeouts.confirm))),
+        }
+    }
+    unreachable!("the rounds don't end")
+}
+
+/// What a plan is made of.
+struct Facts {
+    cars: Vec<Car>,
+    excluded: Vec<Excluded>,
+    branch_tip: String,
+    base_tip: String,
+}
+
+async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &str, facts: Facts) -> Result<Plan, Stop> {
+    let pinned = |car: &Car| git::Car {
+        number: car.number,
+        head: car.head.to_string(),
+    };
+    let step = RehearseMerges {
+        workspace: ready.workspace.clone(),
+        onto: facts.branch_tip.clone(),
+        cars: facts.cars.iter().map(pinned).collect(),
+        method: request.project.merge_method,
+        bump: request.bump.clone(),
+        date: ready.date,
+    };
+    let rehearsed = saga.read(key, step).await?;
+    let (cars, out) = merge_prs::sort_out(facts.cars, &rehearsed.rehearsal.cars);
+    let mut excluded = facts.excluded;
+    excluded.extend(out);
+    excluded.sort_by_key(|excluded| excluded.number);
+    Ok(Plan {
+        branch: ready.branch.clone(),
+        branch_tip: facts.branch_tip,
+        base: request.project.base_branch.clone(),
+        base_tip: facts.base_tip,
+        cars,
+        excluded,
+        version: rehearsed.version,
+        method: request.project.merge_method,
+        tree: rehearsed.rehearsal.tree,
+        note: rehearsed.rehearsal.note,
+    })
+}
+
+async fn retarget(saga: &Saga<World>, plan: &Plan) -> Result<(), Stop> {
+    for car in &plan.cars {
+        let step = ChangePrBase {
+            car: car.clone(),
+            branch: plan.branch.clone(),
+        };
+        saga.step(format!("change_pr_bases/{}", car.number), step).await?;
+    }
+    Ok(())
+}
+
+/// Shows the plan as it stands until somebody approves exactly that.
+async fn pass_the_point_of_no_return(
+    saga: &Saga<World>,
+    request: &Request,
+    ready: &Ready,
+    confirmed: Plan,
+) -> Result<Plan, Stop> {
+    const NAME: &str = "approve_point_of_no_return";
+    let mut shown = confirmed.clone();
+    let mut plan = confirmed;
+    let mut look = saga.read(format!("{NAME}/1/look"), LookAgain { plan: plan.clone() }).await?;
+    for round in 1.. {
+        plan = replan(saga, request, ready, plan, &look, &format!("rehearse_merges/approve-{round}")).await?;
+        let changes = plan.changes_since(&shown);
+        let question = approval_question(request, &plan, &look, &changes);
+        let decision = saga.checkpoint(&format!("{NAME}/{round}"), question).await?;
+        shown = plan.clone();
+        match decision.choice.as_str() {
+            choice::APPROVE => {
+                let now = saga.read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() }).await?;
+                if unchanged(&plan, &now) && now.dismissed == look.dismissed {
+                    return Ok(plan);
+                }
+                look = now;
+                continue;
+            }
+            choice::ASK_AGAIN => {
+                for (number, reviewers) in look.dismissed.clone() {
+                    let key = format!("{NAME}/{round}/ask_again/{number}");
+                    saga.step(key, AskReviewersAgain { number, reviewers }).await?;
+                }
+            }
+            choice::DROP => plan = drop_dismissed(saga, plan, &look, &format!("{NAME}/{round}/put_back")).await?,
+            _ => {
+                let limit = request.project.timeouts.approve_ponr;
+                return Err(Stop::Ended(text::expired("approved the point of no return", limit)));
+            }
+        }
+        look = saga.read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() }).await?;
+    }
+    unreachable!("the rounds don't end")
+}
+
+/// Nothing that an approval is about differs.
+fn unchanged(plan: &Plan, look: &Look) -> bool {
+    let rehearsed = !plan.tree.is_empty();
+    rehearsed && look.cars == plan.cars && look.out.is_empty() && look.branch_tip == plan.branch_tip && look.base_tip == plan.base_tip
+}
+
+/// The plan on today's facts; rehearsed again only if they differ.
+async fn replan(
+    saga: &Saga<World>,
+    request: &Request,
+    ready: &Ready,
+    plan: Plan,
+    look: &Look,
+    key: &str,
+) -> Result<Plan, Stop> {
+    let before = plan.clone();
+    let plan = if unchanged(&plan, look) {
+        plan
+    } else {
+        let mut excluded = plan.excluded;
+        excluded.extend(look.out.clone());
+        let facts = Facts {
+            cars: look.cars.clone(),
+            excluded,
+            branch_tip: look.branch_tip.clone(),
+            base_tip: look.base_tip.clone(),
+        };
+        rehearse(saga, request, ready, key, facts).await?
+    };
+    for car in &before.cars {
+        if plan.cars.iter().all(|rides| rides.number != car.number) {
+            let step = RestorePrBase {
+                car: car.clone(),
+                branch: plan.branch.clone(),
+            };
+            saga.step(format!("{key}/put_back/{}", car.number), step).await?;
+        }
+    }
+    match plan.cars.is_empty() {
+        true => Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded))),
+        false => Ok(plan),
+    }
+}
+
+fn approval_question(request: &Request, plan: &Plan, look: &Look, changes: &[String]) -> Checkpoint {
+    let permissions = &request.project.permissions;
+    let timeouts = &request.project.timeouts;
+    let mut choices = vec![choice::APPROVE, choice::EXPIRE];
+    if !look.dismissed.is_empty() {
+        choices.extend([choice::ASK_AGAIN, choice::DROP]);
+    }
+    Checkpoint {
+        data: json!({
+            "plan": plan,
+            "digest": plan.digest(),
+            "changes": changes,
+            "dismissed": look.dismissed,
+            "foreign": look.foreign,
+            "approvals": permissions.approvals,
+        }),
+        choices,
+        expires: Some((timeouts.approve_ponr, choice::EXPIRE)),
+        remind_after: Some(timeouts.reminder),
+        settles: Some(enough_approvals),
+    }
+}
+
+/// As many different people as the project wants have approved.
+fn enough_approvals(state: &CheckpointState) -> Option<(&'static str, Actor)> {
+    let wanted = state.data["approvals"].as_u64().unwrap_or(1).max(1) as usize;
+    let mut voters: Vec<&Actor> = Vec::new();
+    for (by, value, _) in &state.signals {
+        if value == choice::APPROVE && !voters.contains(&by) {
+            voters.push(by);
+        }
+    }
+    (voters.len() >= wanted).then(|| (choice::APPROVE, voters[wanted - 1].clone()))
+}
+
+async fn drop_dismissed(saga: &Saga<World>, plan: Plan, look: &Look, key: &str) -> Result<Plan, Stop> {
+    let dropped = |car: &Car| look.dismissed.iter().any(|(number, _)| *number == car.number);
+    let (out, cars): (Vec<Car>, Vec<Car>) = plan.cars.into_iter().partition(dropped);
+    let mut excluded = plan.excluded;
+    for car in out {
+        let step = RestorePrBase {
+            car: car.clone(),
+            branch: plan.branch.clone(),
+        };
+        saga.step(format!("{key}/{}", car.number), step).await?;
+        excluded.push(Excluded {
+            number: car.number,
+            title: car.title,
+            author: car.author,
+            url: car.url,
+            reason: Reason::LeftOut,
+        });
+    }
+    // The rehearsed tree is no longer this train's: without one, the next round rehearses again.
+    Ok(Plan {
+        cars,
+        excluded,
+        tree: String::new(),
+        ..plan
+    })
+}
+
+async fn merge_the_train(saga: &Saga<World>, ready: &Ready, plan: &Plan) -> Result<Shipped, Stop> {
+    let mut merged = Vec::new();
+    let mut skipped = Vec::new();
+    for car in &plan.cars {
+        let step = MergePr {
+            number: car.number,
+            head: car.head.clone(),
+            method: plan.method,
+            into: plan.branch.clone(),
+        };
+        match saga.pivot(format!("merge_pr/{}", car.number), step).await? {
+            Skippable::Done(done) => merged.push(Merged {
+                car: car.clone(),
+                commit: done.commit,
+            }),
+            Skippable::Skipped => {
+                let step = RestorePrBase {
+                    car: car.clone(),
+                    branch: plan.branch.clone(),
+                };
+                saga.forward(format!("merge_pr/{}/put_back", car.number), step).await?;
+                skipped.push(car.clone());
+            }
+        }
+    }
+    let collect = CollectMergedPrInfo {
+        workspace: ready.workspace.clone(),
+        branch: plan.branch.clone(),
+        merged,
+        skipped,
+        tree: plan.tree.clone(),
+    };
+    saga.read("collect_merged_pr_info", collect).await
+}
+
+async fn open_the_deploy_pr(
+    saga: &Saga<World>,
+    request: &Request,
+    ready: &Ready,
+    plan: &Plan,
+    shipped: &Shipped,
+) -> Result<(DeployPr, Sha), Stop> {
+    let bump = BumpVersion {
+        workspace: ready.workspace.clone(),
+        branch: plan.branch.clone(),
+        tip: shipped.tip.clone(),
+        version: plan.version.clone(),
+    };
+    saga.forward("bump_version", bump).await?;
+    let commit = || CommitVersionBump {
+        workspace: ready.workspace.clone(),
+        branch: plan.branch.clone(),
+        tip: shipped.tip.clone(),
+        version: plan.version.clone(),
+        date: saga.started_at(),
+    };
+    let head = saga.forward("commit_version_bump", commit()).await?;
+    let push = PushVersionBump {
+        bump: commit(),
+        commit: head.clone(),
+    };
+    saga.forward("push_version_bump", push).await?;
+    let create = CreatePullRequest {
+        branch: plan.branch.clone(),
+        base: plan.base.clone(),
+        version: plan.version.to.clone(),
+    };
+    let deploy_pr = saga.forward("create_pull_request", create).await?;
+    let describe = UpdatePrDescription {
+        number: deploy_pr.number,
+        shipped: shipped.clone(),
+        version: plan.version.clone(),
+    };
+    saga.forward("update_pr_description", describe).await?;
+    let ask = RequestReview {
+        pull_request: deploy_pr.clone(),
+        reviewers: request.project.reviewers.clone(),
+    };
+    saga.forward("request_review", ask).await?;
+    Ok((deploy_pr, Sha::try_from(head).map_err(Stop::Drift)?))
+}
+
+async fn get_it_merged(saga: &Saga<World>, request: &Request, deploy_pr: &DeployPr, head: &Sha) -> Result<Sha, Stop> {
+    let ci = WaitForCi {
+        number: deploy_pr.number,
+        head: head.clone(),
+    };
+    saga.read("wait_for_ci", ci).await?;
+    let author = deploy_pr.author.as_ref();
+    let approval = WaitForApproval {
+        pull_request: deploy_pr.clone(),
+        reviewers: request.project.reviewers.iter().filter(|login| Some(*login) != author).cloned().collect(),
+    };
+    saga.read("wait_for_approval", approval).await?;
+    let merge = MergeDeployPr {
+        number: deploy_pr.number,
+        head: head.clone(),
+        method: request.project.deploy_merge_method,
+        into: request.project.base_branch.clone(),
+    };
+    Ok(saga.forward("merge_deploy_pr", merge).await?.commit)
+}
+
+async fn release(
+    saga: &Saga<World>,
+    request: &Request,
+    ready: &Ready,
+    plan: &Plan,
+    shipped: &Shipped,
+    deploy_pr: &DeployPr,
+    commit: Sha,
+) -> Result<(), Stop> {
+    let project = &request.project;
+    let link = PostDeployLink {
+        commit: commit.clone(),
+        workflow: project.deploy_workflow.clone(),
+        version: plan.version.to.clone(),
+    };
+    let found = saga.forward("post_deploy_link", link).await?;
+    let watch = WatchDeployRun {
+        run: found.run.map(|(id, _)| id),
+        commit,
+        workflow: project.deploy_workflow.clone(),
+    };
+    saga.forward_skippable("watch_deploy_run", watch).await?;
+    let wait = WaitForRelease {
+        tag: notes::tag(project, &plan.version.to),
+    };
+    let released = match saga.forward_skippable("wait_for_release", wait).await? {
+        Skippable::Done(released) => Some(released),
+        Skippable::Skipped => None,
+    };
+    if let Some(release) = &released {
+        let describe = UpdateReleaseDescription {
+            release: release.id,
+            shipped: shipped.clone(),
+            version: plan.version.clone(),
+            deploy_pr: deploy_pr.number,
+        };
+        saga.forward("update_release_description", describe).await?;
+    }
+    let notes = PostReleaseNotes {
+        release: released,
+        shipped: shipped.clone(),
+        version: plan.version.clone(),
+        deploy_pr: deploy_pr.number,
+    };
+    saga.forward("post_release_notes", notes).await?;
+    let name = ready.workspace.clone();
+    saga.forward("post_release_checklist/workspace", DeleteWorkspace { name }).await?;
+    checklist(saga, project).await
+}
+
+async fn checklist(saga: &Saga<World>, project: &Project) -> Result<(), Stop> {
+    if project.checklist.is_empty() {
+        return Ok(());
+    }
+    let question = Checkpoint {
+        data: json!({ "items": project.checklist }),
+        choices: vec![choice::DONE],
+        expires: None,
+        remind_after: Some(project.timeouts.reminder),
+        settles: Some(all_ticked),
+    };
+    saga.checkpoint("post_release_checklist", question).await.map(drop)
+}
+
+/// A tick or un-tick of a checklist item, as it stands in a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// Which, counted from 0.
+    pub item: usize,
+    /// Ticked, or not any more.
+    pub done: bool,
+}
+
+/// Who ticked each item of a checklist, by its signals.
+pub fn ticks(state: &CheckpointState) -> Vec<(String, Option<(Actor, chrono::DateTime<chrono::Utc>)>)> {
+    let items: Vec<String> = from_value(state.data["items"].clone()).unwrap_or_default();
+    let mut ticked: Vec<_> = items.into_iter().map(|item| (item, None)).collect();
+    for (by, value, at) in &state.signals {
+        if let Ok(tick) = from_value::<Tick>(value.clone())
+            && let Some(row) = ticked.get_mut(tick.item)
+        {
+            row.1 = tick.done.then(|| (by.clone(), *at));
+        }
+    }
+    ticked
+}
+
+fn all_ticked(state: &CheckpointState) -> Option<(&'static str, Actor)> {
+    let rows = ticks(state);
+    let last = state.signals.last().map(|(by, _, _)| by.clone())?;
+    rows.iter().all(|(_, tick)| tick.is_some()).then_some((choice::DONE, last))
+}
+
+/// What remains after a person stopped it: unmerged pull requests go back if people want that, and the workspace goes.
+async fn wind_down(saga: &Saga<World>) -> Result<(), Stop> {
+    let history = saga.history();
+    let view = view::View::of(saga.id(), &history);
+    let unmerged = view.unmerged();
+    let deploy_pr = view.unmerged_deploy_pr();
+    if !unmerged.is_empty() || deploy_pr.is_some() {
+        let mut choices = vec![choice::PUT_BACK, choice::LEAVE];
+        if deploy_pr.is_some() {
+            choices.push(choice::PUT_BACK_AND_CLOSE);
+        }
+        let question = Checkpoint {
+            data: json!({
+                "unmerged": unmerged.iter().map(|car| car.number).collect::<Vec<_>>(),
+                "deploy_pr": deploy_pr,
+            }),
+            choices,
+            ..Checkpoint::default()
+        };
+        let decision = saga.checkpoint("stopped/unmerged", question).await?;
+        if decision.choice != choice::LEAVE {
+            for car in unmerged {
+                let step = RestorePrBase {
+                    branch: view.branch.clone().unwrap_or_default(),
+                    car,
+                };
+                saga.forward(format!("stopped/put_back/{}", step.car.number), step).await?;
+            }
+        }
+        if let (choice::PUT_BACK_AND_CLOSE, Some(number)) = (decision.choice.as_str(), deploy_pr) {
+            saga.forward("stopped/close", CloseDeployPr { number }).await?;
+        }
+    }
+    if let Some(name) = view.workspace.clone() {
+        saga.forward("stopped/workspace", DeleteWorkspace { name }).await?;
+    }
+    Ok(())
+}
+
+/// Makes the world of a project: handed in by the wiring, so that a deployment recovered after a restart gets fresh clients.
+pub type Connect = dyn Fn(&Project) -> Result<World, String> + Send + Sync;
+
+/// The workflow that the engine drives.
+pub struct Deployments {
+    connect: Arc<Connect>,
+    registry: Registry<World>,
+}
+
+impl Deployments {
+    /// Over a way to reach the outside.
+    pub fn new(connect: Arc<Connect>) -> Self {
+        Self {
+            connect,
+            registry: registry(),
+        }
+    }
+}
+
+/// Every step that can be taken back.
+pub fn registry() -> Registry<World> {
+    Registry::default()
+        .with::<CreateWorkspace>()
+        .with::<CreateDeployBranch>()
+        .with::<PushDeployBranch>()
+        .with::<ChangePrBase>()
+        .with::<RestorePrBase>()
+        .with::<AskReviewersAgain>()
+}
+
+impl Workflow for Deployments {
+    type World = World;
+    const VERSION: u32 = 1;
+
+    fn world(&self, _: &str, input: &Value) -> Result<Arc<World>, String> {
+        Ok(Arc::new((self.connect)(&read_request(input)?.project)?))
+    }
+
+    fn registry(&self) -> &Registry<World> {
+        &self.registry
+    }
+
+    async fn run(&self, saga: &Saga<World>, input: &Value) -> Result<(), Stop> {
+        deploy(saga, &read_request(input).map_err(Stop::Drift)?).await
+    }
+
+    async fn wind_down(&self, saga: &Saga<World>, _: &Value) -> Result<(), Stop> {
+        wind_down(saga).await
+    }
+}
+
+/// The request as a journal has it.
+///
+/// # Errors
+/// One sentence, if it isn't one.
+pub fn read_request(input: &Value) -> Result<Request, String> {
+    from_value(input.clone()).map_err(|error| format!("the journaled request can't be read: {error}"))
+}
+
+/// The request as a journal takes it.
+///
+/// # Errors
+/// One sentence, if it can't be written.
+pub fn write_request(request: &Request) -> Result<Value, String> {
+    to_value(request).map_err(|error| format!("the request can't be written: {error}"))
+}
+
+/// Where workspaces are made: as configured, or the system's temp folder.
+pub fn workspace_root(configured: Option<&PathBuf>) -> PathBuf {
+    configured.cloned().unwrap_or_else(std::env::temp_dir)
+}

@@ -1,0 +1,211 @@
+//! Phase 1, Setup: a workspace, a clone without blobs, and the deploy branch.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::world::{World, make_private, remove};
+use crate::git::{Expect, Pushed};
+use crate::github::PullRequestFilter;
+use crate::saga::{Compensate, Context, Step, StepError};
+
+/// **create_workspace**: a fresh directory under `workspace_root`.
+#[derive(Serialize, Deserialize)]
+pub struct CreateWorkspace {
+    /// `deploy-<timestamp>-<deployment>`.
+    pub name: String,
+}
+
+impl Step<World> for CreateWorkspace {
+    const KIND: &'static str = "create_workspace";
+    type Output = String;
+
+    async fn run(&self, cx: &Context<'_, World>) -> Result<String, StepError> {
+        make_private(&cx.world.workspace(&self.name)?)?;
+        Ok(self.name.clone())
+    }
+
+    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<String>, StepError> {
+        Ok(cx.world.workspace(&self.name)?.is_dir().then(|| self.name.clone()))
+    }
+}
+
+impl Compensate<World> for CreateWorkspace {
+    async fn compensate(&self, cx: &Context<'_, World>, _: Option<String>) -> Result<Vec<String>, StepError> {
+        remove(&cx.world.workspace(&self.name)?)?;
+        Ok(vec!["The workspace is deleted.".to_owned()])
+    }
+}
+
+/// **clone_repo**: blobs stay at GitHub, and only the version files are ever checked out.
+#[derive(Serialize, Deserialize)]
+pub struct CloneRepo {
+    /// The workspace.
+    pub workspace: String,
+}
+
+impl Step<World> for CloneRepo {
+    const KIND: &'static str = "clone_repo";
+    type Output = ();
+
+    async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
+        cx.world.clone_in(&self.workspace).await.map(drop)
+    }
+
+    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<()>, StepError> {
+        let clone = cx.world.workspace(&self.workspace)?.join("repo");
+        Ok(cx.world.git.is_clone(&clone).await.then_some(()))
+    }
+}
+
+/// **fetch_staging**: the base branch's tip, from which everything starts.
+#[derive(Serialize, Deserialize)]
+pub struct FetchStaging {
+    /// The workspace.
+    pub workspace: String,
+    /// The base branch.
+    pub branch: String,
+}
+
+impl Step<World> for FetchStaging {
+    const KIND: &'static str = "fetch_staging";
+    type Output = String;
+
+    async fn run(&self, cx: &Context<'_, World>) -> Result<String, StepError> {
+        let clone = cx.world.clone_in(&self.workspace).await?;
+        Ok(cx.world.git.fetch_branch(&clone, &self.branch).await?)
+    }
+
+    async fn observe(&self, _: &Context<'_, World>) -> Result<Option<String>, StepError> {
+        Ok(None)
+    }
+}
+
+/// **create_deploy_branch**: `deploy-YYYYMMDD` at that tip; `-2`, `-3`, … if the name is taken.
+#[derive(Serialize, Deserialize)]
+pub struct CreateDeployBranch {
+    /// The workspace.
+    pub workspace: String,
+    /// The project's prefix.
+    pub prefix: String,
+    /// Today, where the project is.
+    pub date: NaiveDate,
+    /// The base branch's tip.
+    pub at: String,
+}
+
+impl CreateDeployBranch {
+    /// The first name that nothing at the remote has.
+    fn free_name(&self, taken: &[(String, String)]) -> String {
+        let first = format!("{}{}", self.prefix, self.date.format("%Y%m%d"));
+        let numbered = (2..).map(|number| format!("{first}-{number}"));
+        let free = |name: &String| taken.iter().all(|(branch, _)| branch != name);
+        std::iter::once(first.clone()).chain(numbered).find(free).unwrap_or(first)
+    }
+}
+
+impl Step<World> for CreateDeployBranch {
+    const KIND: &'static str = "create_deploy_branch";
+    type Output = String;
+
+    async fn run(&self, cx: &Context<'_, World>) -> Result<String, StepError> {
+        let clone = cx.world.clone_in(&self.workspace).await?;
+        let taken = cx.world.git.remote_branches(&self.prefix).await?;
+        let branch = self.free_name(&taken);
+        cx.world.git.create_branch(&clone, &branch, &self.at).await?;
+        Ok(branch)
+    }
+
+    /// Local and quick: done again rather than looked for.
+    async fn observe(&self, _: &Context<'_, World>) -> Result<Option<String>, StepError> {
+        Ok(None)
+    }
+}
+
+impl Compensate<World> for CreateDeployBranch {
+    async fn compensate(&self, cx: &Context<'_, World>, branch: Option<String>) -> Result<Vec<String>, StepError> {
+        let clone = cx.world.workspace(&self.workspace)?.join("repo");
+        if let Some(branch) = branch
+            && cx.world.git.is_clone(&clone).await
+        {
+            cx.world.git.delete_branch(&clone, &branch).await?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// **push_deploy_branch**: as a new branch or not at all.
+#[derive(Serialize, Deserialize)]
+pub struct PushDeployBranch {
+    /// The workspace.
+    pub workspace: String,
+    /// The deploy branch.
+    pub branch: String,
+    /// The base branch's tip.
+    pub at: String,
+}
+
+impl PushDeployBranch {
+    async fn remote_tip(&self, world: &World) -> Result<Option<String>, StepError> {
+        let found = world.git.remote_branches(&self.branch).await?;
+        Ok(found.into_iter().find(|(name, _)| *name == self.branch).map(|(_, tip)| tip))
+    }
+}
+
+impl Step<World> for PushDeployBranch {
+    const KIND: &'static str = "push_deploy_branch";
+    type Output = ();
+
+    async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
+        let clone = cx.world.clone_in(&self.workspace).await?;
+        match cx.world.git.push(&clone, &self.at, &self.branch, Expect::Absent).await? {
+            Pushed::Done | Pushed::UpToDate => Ok(()),
+            Pushed::Rejected(reason) => Err(StepError::permanent(format!(
+                "the deploy branch {} can't be pushed: {reason}",
+                self.branch
+            ))),
+        }
+    }
+
+    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<()>, StepError> {
+        let tip = self.remote_tip(cx.world).await?;
+        Ok((tip.as_ref() == Some(&self.at)).then_some(()))
+    }
+}
+
+impl Compensate<World> for PushDeployBranch {
+    /// Deleting a base branch closes its pull requests for good: never while one is open, and never with somebody else's work on it.
+    async fn compensate(&self, cx: &Context<'_, World>, _: Option<()>) -> Result<Vec<String>, StepError> {
+        let branch = &self.branch;
+        let targeting = PullRequestFilter {
+            base: Some(branch.clone()),
+            ..PullRequestFilter::default()
+        };
+        let open = cx.world.github.pull_requests(targeting).await?;
+        if !open.is_empty() {
+            let numbers: Vec<String> = open.iter().map(|pr| format!("#{}", pr.number)).collect();
+            return Err(StepError::permanent(format!(
+                "{branch} is kept, because deleting it would close {}: move them to another base, then delete it",
+                numbers.join(", ")
+            )));
+        }
+        match self.remote_tip(cx.world).await? {
+            None => {}
+            Some(tip) if tip == self.at => {
+                let clone = cx.world.clone_in(&self.workspace).await?;
+                if let Pushed::Rejected(reason) = cx.world.git.delete_remote(&clone, branch, &tip).await? {
+                    return Err(StepError::permanent(format!("{branch} can't be deleted: {reason}")));
+                }
+            }
+            Some(tip) => {
+                return Err(StepError::permanent(format!(
+                    "{branch} is kept, because somebody pushed {} to it: delete it once that is safe",
+                    tip.chars().take(7).collect::<String>()
+                )));
+            }
+        }
+        match self.remote_tip(cx.world).await? {
+            None => Ok(vec![format!("The branch {branch} is gone.")]),
+            Some(_) => Err(StepError::transient(format!("{branch} is still there"))),
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! Every sentence that people read about a deployment, in one voice: calm, exact, with what to press. The same sentence stands on the card,
+//! in `/deploy status`, on the dashboard and in the command line; a [`Medium`] says how times, people and links are written there.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::notes;
+use super::progress::{Check, CheckState, Progress};
+use super::train::{Excluded, Plan};
+use super::view::{CarState, Current, Decision, Question, QuestionKind, Stand, State, View};
+use super::choice;
+use crate::config::{Permissions, Project};
+use crate::saga::Actor;
+use crate::saga::run::choice as engine;
+use crate::slack::text::{escape, truncate};
+use crate::slack::{Content, kit};
+
+/// Where a sentence is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Slack's mrkdwn: text by people is escaped, times are the reader's.
+    Slack,
+    /// Terminals and HTML (which escapes by itself); times are UTC.
+    Plain,
+}
+
+impl Medium {
+    /// Text by people.
+    pub fn quote(self, text: &str) -> String {
+        match self {
+            Self::Slack => escape(text),
+            Self::Plain => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        }
+    }
+
+    /// A person.
+    pub fn person(self, actor: &Actor) -> String {
+        match (self, actor) {
+            (Self::Slack, Actor::Slack(id)) => format!("<@{}>", escape(id)),
+            (Self::Plain, Actor::Slack(id)) => format!("@{id}"),
+            (medium, Actor::Local(name)) => medium.quote(name),
+            (_, Actor::Deadline) => "the deadline".to_owned(),
+            (_, Actor::Shipmate) => "Shipmate".to_owned(),
+        }
+    }
+
+    /// A time of day, with the date if it isn't today in Slack.
+    pub fn time(self, at: DateTime<Utc>) -> String {
+        let plain = at.format("%Y-%m-%d %H:%M UTC");
+        match self {
+            Self::Slack => format!("<!date^{}^{{date_short_pretty}} {{time}}|{plain}>", at.timestamp()),
+            Self::Plain => plain.to_string(),
+        }
+    }
+
+    /// A link.
+    pub fn link(self, url: &str, text: &str) -> String {
+        match self {
+            Self::Slack => kit::link(url, text),
+            Self::Plain => format!("{text} ({url})"),
+        }
+    }
+
+    /// Something that stands out.
+    pub fn bold(self, text: &str) -> String {
+        match self {
+            Self::Slack => format!("*{text}*"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+
+    /// Those who hold a permission.
+    pub fn holders(self, who: &[String]) -> String {
+        if who.iter().any(|id| id == "*") {
+            return "anybody in this channel".to_owned();
+        }
+        let name = |id: &String| match (self, id.starts_with('S')) {
+            (Self::Slack, true) => format!("<!subteam^{}>", escape(id)),
+            (Self::Slack, false) => format!("<@{}>", escape(id)),
+            (Self::Plain, _) => format!("@{id}"),
+        };
+        match who {
+            [] => "nobody (no one is configured)".to_owned(),
+            who => listed(&who.iter().map(name).collect::<Vec<_>>(), "or"),
+        }
+    }
+}
+
+/// `a, b and c`.
+pub fn listed(items: &[String], last: &str) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [init @ .., end] => format!("{} {last} {end}", init.join(", ")),
+    }
+}
+
+/// `1 pull request`, `3 pull requests`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A duration as people say it: the two largest units.
+pub fn lasting(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes, seconds % 60) {
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) if m < 10 => format!("{m} min {s} s"),
+        (0, 0, m, _) => format!("{m} min"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, h, _, _) => format!("{} {h} h", counted(d as usize, "day")),
+    }
+}
+
+/// From one time to another.
+pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    lasting((to - from).to_std().unwrap_or_default())
+}
+
+/// A state: emoji and word, never one alone.
+pub fn state(state: State) -> (&'static str, &'static str) {
+    match state {
+        State::Running => ("🔄", "running"),
+        State::Waiting => ("⏳", "waiting for you"),
+        State::NeedsAttention => ("⚠️", "needs attention"),
+        State::Undoing => ("↩️", "undoing"),
+        State::Completed => ("✅", "completed"),
+        State::Undone => ("↩️", "undone"),
+        State::Stopped => ("🛑", "stopped"),
+    }
+}
+
+/// Where a step or phase stands: emoji and word.
+pub fn stand(stand: Stand) -> (&'static str, &'static str) {
+    match stand {
+        Stand::Pending => ("▫️", "to do"),
+        Stand::Running => ("🔄", "running"),
+        Stand::Waiting => ("⏳", "waiting"),
+        Stand::Retrying => ("🔁", "trying again"),
+        Stand::Failed => ("⚠️", "needs attention"),
+        Stand::Done => ("✅", "done"),
+        Stand::Skipped => ("⏭️", "skipped"),
+        Stand::Undone => ("↩️", "undone"),
+    }
+}
+
+/// How far a pull request is: emoji and word.
+pub fn car_state(state: CarState) -> (&'static str, &'static str) {
+    match state {
+        CarState::Planned => ("▫️", "planned"),
+        CarState::Retargeted => ("🎯", "on the deploy branch"),
+        CarState::Merging => ("🔄", "merging"),
+        CarState::Merged => ("✅", "merged"),
+        CarState::Skipped => ("⏭️", "skipped"),
+        CarState::Failed => ("⚠️", "failed"),
+        CarState::PutBack => ("↩️", "back on its base"),
+    }
+}
+
+/// A check: emoji.
+pub fn check_state(state: CheckState) -> &'static str {
+    match state {
+        CheckState::Failed => "❌",
+        CheckState::Waiting => "▫️",
+        CheckState::Running => "🔄",
+        CheckState::Passed => "✅",
+    }
+}
+
+/// A choice as its button says it.
+pub fn choice_label(choice: &str) -> &str {
+    match choice {
+        choice::CONFIRM => "Confirm",
+        choice::EDIT => "Edit list",
+        choice::APPROVE => "Approve",
+        choice::ASK_AGAIN => "Ask reviewers again",
+        choice::DROP => "Drop those PRs",
+        engine::RETRY => "Retry",
+        engine::SKIP => "Skip this PR",
+        engine::STOP => "Stop here",
+        engine::UNDO => "Undo everything",
+        choice::PUT_BACK => "Put them back",
+        choice::PUT_BACK_AND_CLOSE => "Put back and close the deploy PR",
+        choice::LEAVE => "Leave as it is",
+        other => other,
+    }
+}
+
+/// The button's label where a step is skipped that isn't a pull request.
+pub fn skip_label(step: Option<&str>) -> &'static str {
+    match step {
+        Some(step) if step.starts_with("merge_pr/") => "Skip this PR",
+        _ => "Go on without",
+    }
+}
+
+/// The deployment's title.
+pub fn title(view: &View) -> String {
+    let project = Medium::Plain.quote(&view.project);
+    match &view.version {
+        Some(version) => format!("{project} {}", version.to),
+        None => format!("{project}: a new release"),
+    }
+}
+
+/// The one sentence: what it does now, or what it waits for, since when, until when, and what then.
+pub fn now(view: &View, medium: Medium) -> String {
+    match view.state {
+        State::Completed => completed(view, medium),
+        State::Undone => format!(
+            "Everything is undone: {}.",
+            medium.quote(view.undone_because.as_deref().unwrap_or("aborted").trim_end_matches('.'))
+        ),
+        State::Stopped => "Stopped by a person after the point of no return; the receipt in the thread says what was merged and what was not.".to_owned(),
+        State::Undoing => "Undoing everything, newest step first.".to_owned(),
+        State::Waiting | State::NeedsAttention => {
+            let waits: Vec<String> = view.questions.iter().map(|question| wait(view, question, medium)).collect();
+            waits.join(" ")
+        }
+        State::Running => match &view.current {
+            Some(current) => doing(view, current, medium),
+            None => "Going on to the next step.".to_owned(),
+        },
+    }
+}
+
+fn completed(view: &View, medium: Medium) -> String {
+    let merged = view.shipped.as_ref().map_or(0, |shipped| shipped.merged.len());
+    let version = view.version.as_ref().map_or("", |version| version.to.as_str());
+    let took = view.ended_at.map(|ended| between(view.started_at, ended)).unwrap_or_default();
+    format!("{} shipped with {} in {took}.", medium.bold(version), counted(merged, "pull request"))
+}
+
+fn doing(view: &View, current: &Current, medium: Medium) -> String {
+    let since = medium.time(current.since);
+    if let Some((error, at)) = &current.retrying {
+        return format!(
+            "{} did not work: {}. Trying again by itself at {}.",
+            capitalised(current.title),
+            medium.quote(&truncate(error.trim_end_matches('.'), 300)),
+            medium.time(*at)
+        );
+    }
+    match &view.progress {
+        Some(Progress::Mergeability { number }) => format!("Waiting for GitHub to work out whether #{number} can be merged."),
+        Some(Progress::Checks { checks, deadline }) => format!(
+            "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
+            checks_summary(checks, medium),
+            medium.time(*deadline)
+        ),
+        Some(Progress::Approval {
+            reviewers,
+            changes_requested,
+            deadline,
+        }) => {
+            let who: Vec<String> = reviewers.iter().map(|login| medium.quote(login)).collect();
+            let against: Vec<String> = changes_requested.iter().map(|login| medium.quote(login)).collect();
+            let against = match against.as_slice() {
+                [] => String::new(),
+                against => format!(" {} asked for changes.", listed(against, "and")),
+            };
+            format!(
+                "Waiting on GitHub for an approval by {} since {since}.{against} If there is none by {}, you are asked.",
+                listed(&who, "or"),
+                medium.time(*deadline)
+            )
+        }
+        Some(Progress::NoRun { workflow, deadline }) => format!(
+            "Waiting for a run of {} to start since {since}. If none has by {}, it is said.",
+            medium.quote(workflow),
+            medium.time(*deadline)
+        ),
+        Some(Progress::Run {
+            url,
+            status,
+            attempt,
+            jobs,
+            deadline,
+        }) => {
+            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+            let waiting = match status.as_str() {
+                "waiting" => " It waits for an environment's approval on GitHub.",
+                _ => "",
+            };
+            format!(
+                "Watching the {}{again} since {since}: {}.{waiting} If it has not ended by {}, you are asked.",
+                medium.link(url, "Actions run"),
+                checks_summary(jobs, medium),
+                medium.time(*deadline)
+            )
+        }
+        Some(Progress::Release { tag, deadline }) => format!(
+            "Waiting for the release {} since {since}. If there is none by {}, you are asked.",
+            medium.quote(tag),
+            medium.time(*deadline)
+        ),
+        None => {
+            let number = current.key.split('/').nth(1).and_then(|number| number.parse::<u64>().ok());
+            let which = number.map(|number| format!(" · #{number}")).unwrap_or_default();
+            format!("Now: {}{which}.", current.title)
+        }
+    }
+}
+
+fn checks_summary(checks: &[Check], medium: Medium) -> String {
+    if checks.is_empty() {
+        return "none has reported yet".to_owned();
+    }
+    let shown: Vec<String> = checks
+        .iter()
+        .take(8)
+        .map(|check| format!("{} {}", check_state(check.state), medium.quote(&check.name)))
+        .collect();
+    match checks.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// What a question waits for, in one sentence.
+pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
+    let since = medium.time(question.since);
+    let reminder = match question.remind_after_s {
+        Some(seconds) => format!(" A reminder comes every {} or longer.", lasting(Duration::from_secs(seconds))),
+        None => String::new(),
+    };
+    let deadline = match question.deadline {
+        Some(at) => format!(" If nobody does by {}, everything is undone.", medium.time(at)),
+        None => " There is no deadline.".to_owned(),
+    };
+    let who = |who: &[String]| medium.holders(who);
+    match &question.kind {
+        QuestionKind::ConfirmPrList { plan } => format!(
+            "Waiting since {since} for {} to confirm the list of {}.{reminder}{deadline}",
+            who(&view.permissions.start),
+            counted(plan.cars.len(), "pull request"),
+        ),
+        QuestionKind::Approve { approvals, .. } => {
+            let votes = match (*approvals, question.votes.len()) {
+                (0 | 1, _) => String::new(),
+                (wanted, have) => format!(" ({have} of {wanted} approvals so far)"),
+            };
+            format!(
+                "Waiting since {since} for {} to approve the point of no return{votes}.{reminder}{deadline}",
+                who(&view.permissions.approve)
+            )
+        }
+        QuestionKind::Attention { step, error } => format!(
+            "{} needs a decision since {since}: {}. Choose {}.",
+            step.as_deref().map_or("The deployment", |step| step),
+            medium.quote(&truncate(error.trim_end_matches('.'), 600)),
+            choices(question)
+        ),
+        QuestionKind::Checklist { items } => {
+            let done = items.iter().filter(|(_, tick)| tick.is_some()).count();
+            format!(
+                "Shipped. Waiting since {since} for the checklist: {done} of {} ticked.{reminder} There is no deadline.",
+                items.len()
+            )
+        }
+        QuestionKind::Unmerged { unmerged, .. } => format!(
+            "Stopped. Waiting since {since} for a decision on {} still on the deploy branch. Choose {}.",
+            counted(unmerged.len(), "pull request"),
+            choices(question)
+        ),
+    }
+}
+
+fn choices(question: &Question) -> String {
+    let step = match &question.kind {
+        QuestionKind::Attention { step, .. } => step.as_deref(),
+        _ => None,
+    };
+    let label = |name: &String| match name.as_str() {
+        engine::SKIP => skip_label(step).to_owned(),
+        name => choice_label(name).to_owned(),
+    };
+    listed(&question.choices.iter().map(label).collect::<Vec<_>>(), "or")
+}
+
+/// What became of a question, once it is answered.
+pub fn decided(decision: &Decision, medium: Medium) -> String {
+    let who = medium.person(&decision.by);
+    let at = medium.time(decision.at);
+    let by = |verb: &str| format!("{verb} by {who} at {at}.");
+    match decision.choice.as_str() {
+        choice::CONFIRM => by("✅ Confirmed"),
+        choice::EDIT => by("✏️ List edited"),
+        choice::APPROVE => by("✅ Point of no return approved"),
+        choice::ASK_AGAIN => by("🔔 Reviewers asked again"),
+        choice::DROP => by("⏭️ Those pull requests dropped"),
+        choice::EXPIRE => format!("⌛ Nobody answered until {at}."),
+        choice::DONE => format!("✅ Everything ticked, the last item by {who} at {at}."),
+        engine::RETRY => by("🔁 Retry chosen"),
+        engine::SKIP => by("⏭️ Skip chosen"),
+        engine::STOP => by("🛑 Stop chosen"),
+        engine::UNDO => by("↩️ Undo chosen"),
+        choice::PUT_BACK => by("↩️ Put back"),
+        choice::PUT_BACK_AND_CLOSE => by("↩️ Put back and closed"),
+        choice::LEAVE => by("Left as it is"),
+        other => by(other),
+    }
+}
+
+/// A line of the train: number, title, author, head.
+pub fn car(car: &super::train::Car, medium: Medium) -> String {
+    format!(
+        "{} {} · {} · `{}`",
+        medium.link(&car.url, &format!("#{}", car.number)),
+        medium.quote(&truncate(&car.title, 120)),
+        medium.quote(&car.author),
+        car.head.short()
+    )
+}
+
+/// A line of those that don't ride.
+pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
+    format!(
+        "{} {} · {}",
+        medium.link(&excluded.url, &format!("#{}", excluded.number)),
+        medium.quote(&truncate(&excluded.title, 80)),
+        medium.quote(&excluded.reason.to_string())
+    )
+}
+
+/// The rehearsal's verdict on a plan.
+pub fn verdict(plan: &Plan) -> String {
+    let conflicts = plan.excluded.iter().filter(|out| matches!(out.reason, super::train::Reason::Conflict { .. })).count();
+    let mut text = match plan.cars.len() {
+        1 => "🎼 Rehearsed: it merges cleanly.".to_owned(),
+        count => format!("🎼 Rehearsed: all {count} merge cleanly in this order."),
+    };
+    if conflicts > 0 {
+        text += &format!(" {} left out because of conflicts.", counted(conflicts, "pull request"));
+    }
+    if let Some(note) = &plan.note {
+        text += " ";
+        text += &escape(note);
+    }
+    text
+}
+
+/// The planned version.
+pub fn version(plan: &Plan) -> String {
+    format!(
+        "🏷️ Version *{}* → *{}* in {}.",
+        escape(&plan.version.from),
+        escape(&plan.version.to),
+        listed(&plan.version.files.iter().map(|file| format!("`{}`", escape(file))).collect::<Vec<_>>(), "and")
+    )
+}
+
+/// Why there is nothing to do.
+pub fn nothing_to_ship(project: &Project, excluded: &[Excluded]) -> String {
+    match excluded {
+        [] => format!("nothing to ship: no open pull request targets {}", project.base_branch),
+        excluded => {
+            let reasons: Vec<String> = excluded.iter().take(10).map(|out| format!("#{} {}", out.number, out.reason)).collect();
+            format!(
+                "nothing to ship: no open pull request into {} is approved and ready ({})",
+                project.base_branch,
+                reasons.join("; ")
+            )
+        }
+    }
+}
+
+/// A checkpoint's deadline passed.
+pub fn expired(what: &str, limit: Duration) -> String {
+    format!("nobody {what} within {}", lasting(limit))
+}
+
+/// What stands on top of the train's branches.
+pub fn stacked(stacked_on: &[(u64, u64)]) -> Option<String> {
+    let line = |(child, parent): &(u64, u64)| format!("#{child} is stacked on #{parent}");
+    let lines: Vec<String> = stacked_on.iter().map(line).collect();
+    (!lines.is_empty()).then(|| format!("{}: it stays out and may be retargeted by GitHub.", listed(&lines, "and")))
+}
+
+/// **post_deploy_link**.
+pub fn deploy_link(project: &Project, version: &str, workflow: &str, url: Option<&str>) -> Content {
+    let tag = escape(&notes::tag(project, version));
+    let name = escape(&project.name);
+    let text = match url {
+        Some(url) => format!("🚀 *{name} {tag}* is merged and being deployed: {}", kit::link(url, "follow the Actions run")),
+        None => format!(
+            "⚠️ *{name} {tag}* is merged, but no run of `{}` has started in {}. Is it filtered out by path, skipped by the message, or disabled? Shipmate keeps looking.",
+            escape(workflow),
+            lasting(project.timeouts.run_watchdog)
+        ),
+    };
+    Content {
+        blocks: vec![kit::section(&text)],
+        text,
+    }
+}
+
+/// **post_release_notes**: the description as GitHub has it, cut at a line.
+pub fn release_notes(project: &Project, version: &str, markdown: &str, url: Option<&str>) -> Content {
+    let tag = notes::tag(project, version);
+    let title = match url {
+        Some(url) => format!("📦 *{}*", kit::link(url, &format!("Release {}", escape(&tag)))),
+        None => format!("📦 *Release {}*", escape(&tag)),
+    };
+    let mut lines = vec![title.clone()];
+    lines.extend(from_markdown(markdown));
+    let mut blocks = kit::lines(&lines);
+    blocks = kit::capped(blocks, "… the rest is in the release on GitHub.");
+    Content {
+        text: title,
+        blocks,
+    }
+}
+
+/// GitHub's Markdown as Slack's mrkdwn, as far as our descriptions and generated notes use it.
+fn from_markdown(markdown: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in markdown.lines() {
+        let line = line.trim_end();
+        if line.trim_start().starts_with("<!--") {
+            continue;
+        }
+        let (indent, body) = line.split_at(line.len() - line.trim_start().len());
+        let converted = if let Some(title) = body.strip_prefix('#') {
+            format!("*{}*", inline(title.trim_start_matches('#').trim()))
+        } else if let Some(item) = body.strip_prefix("- ").or_else(|| body.strip_prefix("* ")) {
+            format!("{indent}• {}", inline(item))
+        } else {
+            inline(body)
+        };
+        if !(converted.is_empty() && lines.last().is_none_or(|last: &String| last.is_empty())) {
+            lines.push(converted);
+        }
+    }
+    lines
+}
+
+/// Links kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.
+fn inline(markdown: &str) -> String {
+    let mut out = String::new();
+    let mut rest = markdown;
+    while let Some((before, label, url, after)) = next_link(rest) {
+        out += &escape(&unescaped(before));
+        out += &kit::link(url, &escape(&unescaped(label)));
+        rest = after;
+    }
+    out + &escape(&unescaped(rest))
+}
+
+fn next_link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let mut from = 0;
+    while let Some(found) = text[from..].find('[') {
+        let open = from + found;
+        let escaped = text[..open].ends_with('\\');
+        let rest = &text[open + 1..];
+        if !escaped
+            && let Some(middle) = rest.find("](")
+            && let Some(end) = rest[middle + 2..].find(')')
+        {
+            let url = &rest[middle + 2..middle + 2 + end];
+            if url.starts_with("https://") || url.starts_with("http://") {
+                return Some((&text[..open], &rest[..middle], url, &rest[middle + 3 + end..]));
+            }
+        }
+        from = open + 1;
+    }
+    None
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => out.extend(chars.next()),
+            '\u{2060}' => {}
+            '*' if chars.peek() == Some(&'*') => {
+                chars.next();
+            }
+            c => out.push(c),
+        }
+    }
+    out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+/// Who may do what, for refusals.
+pub fn may_not(what: &str, holders: &[String]) -> String {
+    format!("You may not {what} here. {} may.", capitalised(&Medium::Slack.holders(holders)))
+}
+
+/// Why the second person must be another one.
+pub fn two_people(permissions: &Permissions) -> String {
+    format!(
+        "You started this deployment, so somebody else must approve it: {} (`two_person`).",
+        Medium::Slack.holders(&permissions.approve)
+    )
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
