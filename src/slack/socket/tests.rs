@@ -81,7 +81,9 @@ struct Door {
     opened: mpsc::Sender<WebSocket>,
     asked: AtomicUsize,
     /// So many calls of `apps.connections.open` never return.
-    hang: AtomicUsize,
+    hung_opens: AtomicUsize,
+    /// So many handshakes never return.
+    hung_handshakes: AtomicUsize,
 }
 
 impl FakeSlack {
@@ -93,7 +95,8 @@ impl FakeSlack {
             address: address.clone(),
             opened,
             asked: AtomicUsize::new(0),
-            hang: AtomicUsize::new(0),
+            hung_opens: AtomicUsize::new(0),
+            hung_handshakes: AtomicUsize::new(0),
         });
         let router = Router::new()
             .route("/api/apps.connections.open", post(open))
@@ -122,18 +125,22 @@ impl FakeSlack {
 
 async fn open(State(door): State<Arc<Door>>) -> Json<Value> {
     door.asked.fetch_add(1, Ordering::SeqCst);
-    let hangs = door
-        .hang
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-            left.checked_sub(1)
-        });
-    if hangs.is_ok() {
-        std::future::pending::<()>().await;
-    }
+    hang_while_any(&door.hung_opens).await;
     Json(json!({"ok": true, "url": format!("ws://{}/socket", door.address)}))
 }
 
+/// Takes one from the counter and hangs, unless it is at zero.
+async fn hang_while_any(counter: &AtomicUsize) {
+    let taken = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
+    if taken.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn upgrade(State(door): State<Arc<Door>>, upgrade: WebSocketUpgrade) -> Response {
+    hang_while_any(&door.hung_handshakes).await;
     upgrade.on_upgrade(|socket| async move {
         let _ = door.opened.send(socket).await;
     })
@@ -317,9 +324,10 @@ async fn an_old_line_that_slack_never_closes_is_closed_by_us() {
 }
 
 #[tokio::test]
-async fn a_hung_open_is_given_up_and_tried_again() {
+async fn a_hung_open_or_handshake_is_given_up_and_tried_again() {
     let mut slack = FakeSlack::start().await;
-    slack.door.hang.store(2, Ordering::SeqCst);
+    slack.door.hung_opens.store(1, Ordering::SeqCst);
+    slack.door.hung_handshakes.store(1, Ordering::SeqCst);
     let _socket_mode = slack.connect(&Arc::default(), quick());
     slack.line().await;
     assert_eq!(slack.door.asked.load(Ordering::SeqCst), 3);
@@ -384,7 +392,15 @@ async fn shutting_down_still_acknowledges_what_is_being_handled() {
     let (slack, desk, socket_mode, mut line) = stage(quick()).await;
     line.command("E1", "slow").await;
     soon("the slow message", desk.slow_has_begun.notified()).await;
+    let mut connected = socket_mode.connected();
     let shutdown = tokio::spawn(socket_mode.shutdown());
+    // The line is ending before the message is done.
+    soon(
+        "the line's end",
+        connected.wait_for(|connected| !*connected),
+    )
+    .await
+    .unwrap();
     desk.slow_may_go_on.notify_one();
     line.expect("E1").await;
     assert_eq!(line.acknowledged().await, None);
