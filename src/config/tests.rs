@@ -139,6 +139,12 @@ fn a_project_without_version_files_or_a_file_without_projects_is_refused() {
 }
 
 #[test]
+fn a_table_where_none_belongs_is_met_with_the_header_to_write() {
+    let text = format!("{MINIMAL}timeouts = 1\n");
+    insta::assert_snapshot!(problems(&text), @"a.toml:8: `projects[].timeouts` must be a table; write `[projects.timeouts]` above its settings");
+}
+
+#[test]
 fn a_syntax_error_has_its_line() {
     insta::assert_snapshot!(problems("a = 1\nb = \n"), @r##"
     a.toml:2: is not TOML: string values must be quoted, expected literal string
