@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{NaiveTime, Weekday};
+use chrono::{DateTime, Datelike, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -331,6 +331,20 @@ pub struct Freeze {
     pub time_zone: Option<Tz>,
     /// Shown to who is refused.
     pub reason: String,
+}
+
+impl Freeze {
+    /// Whether the window covers this moment; `project_zone` is used if the window names none.
+    pub fn covers(&self, now: DateTime<Utc>, project_zone: Tz) -> bool {
+        let local = now.with_timezone(&self.time_zone.unwrap_or(project_zone));
+        let (today, time) = (local.weekday(), local.time());
+        let begins_on = |day: Weekday| self.days.is_empty() || self.days.contains(&day);
+        if self.from < self.to {
+            begins_on(today) && (self.from..self.to).contains(&time)
+        } else {
+            (begins_on(today) && time >= self.from) || (begins_on(today.pred()) && time < self.to)
+        }
+    }
 }
 
 /// Why a configuration is refused: all problems, a sentence each, a line each.

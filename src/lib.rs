@@ -1,5 +1,5 @@
 //! Shipmate: a release train as a durable saga, driven from Slack.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test's panic is its message"))]
 
 pub mod config;
 pub mod deploy;

@@ -136,7 +136,7 @@ impl<'r> Section<'r> {
                 key,
                 &format!(
                     "must be a table; write `[{}]` above its settings",
-                    self.path_of(key)
+                    self.header_of(key)
                 ),
             );
         }
@@ -150,10 +150,12 @@ impl<'r> Section<'r> {
             return Vec::new();
         };
         let Some(items) = value.get_ref().as_array() else {
-            let header = self.path_of(key).replace("[]", "");
             self.problem(
                 key,
-                &format!("must be a list; write `[[{header}]]` with double brackets"),
+                &format!(
+                    "must be a list; write `[[{}]]` with double brackets",
+                    self.header_of(key)
+                ),
             );
             return Vec::new();
         };
@@ -236,6 +238,11 @@ impl<'r> Section<'r> {
         }
     }
 
+    /// As it stands between the brackets of a table's header.
+    fn header_of(&self, key: &str) -> String {
+        self.path_of(key).replace("[]", "")
+    }
+
     fn suggestion(&self, unknown: &str) -> String {
         match nearest(unknown, self.known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`? Rename or remove it"),
@@ -259,7 +266,7 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
 /// A value as it is quoted back.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("\"{text}\""),
+        DeValue::String(text) => format!("{text:?}"),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Integer(number) => number.as_str().to_owned(),
         other => format!("a value of type {}", other.type_str()),

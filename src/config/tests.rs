@@ -139,6 +139,12 @@ fn a_project_without_version_files_or_a_file_without_projects_is_refused() {
 }
 
 #[test]
+fn a_table_where_none_belongs_is_met_with_the_header_to_write() {
+    let text = format!("{MINIMAL}timeouts = 1\n");
+    insta::assert_snapshot!(problems(&text), @"a.toml:8: `projects[].timeouts` must be a table; write `[projects.timeouts]` above its settings");
+}
+
+#[test]
 fn a_syntax_error_has_its_line() {
     insta::assert_snapshot!(problems("a = 1\nb = \n"), @r##"
     a.toml:2: is not TOML: string values must be quoted, expected literal string
@@ -180,4 +186,31 @@ fn an_unreadable_file_says_what_to_do() {
         error.starts_with("/nowhere/a.toml: cannot be read"),
         "{error}"
     );
+}
+
+#[test]
+fn a_freeze_window_is_read_on_the_wall_clock_and_may_pass_midnight() {
+    let weekend = Config::parse(EXAMPLE, "example").unwrap().projects[0].freeze[0].clone();
+    let covers = |freeze: &Freeze, moment: &str| freeze.covers(moment.parse().unwrap(), Tz::UTC);
+    // Friday, 16:00 in Paris, until Saturday, 08:00: two hours from UTC in summer, one in winter.
+    for (moment, expected) in [
+        ("2026-07-03T13:59:59Z", false),
+        ("2026-07-03T14:00:00Z", true),
+        ("2026-07-04T05:59:59Z", true),
+        ("2026-07-04T06:00:00Z", false),
+        ("2026-07-03T05:00:00Z", false),
+        ("2026-12-04T14:30:00Z", false),
+        ("2026-12-04T15:00:00Z", true),
+    ] {
+        assert_eq!(covers(&weekend, moment), expected, "{moment}");
+    }
+    let nightly = Freeze {
+        days: vec![],
+        from: NaiveTime::MIN,
+        to: "06:00:00".parse().unwrap(),
+        time_zone: None,
+        reason: "night".into(),
+    };
+    assert!(covers(&nightly, "2026-07-05T00:00:00Z"));
+    assert!(!covers(&nightly, "2026-07-05T06:00:00Z"));
 }

@@ -486,6 +486,39 @@ mod tests {
         assert!(interaction(json!("secret")).is_err());
     }
 
+    /// Every field in turn is missing or of another kind: the payload is read or refused, never a panic.
+    #[test]
+    fn odd_payloads_are_read_or_refused() {
+        fn oddities(value: &Value) -> Vec<Value> {
+            let mut odd = vec![Value::Null, json!(1), json!("x"), json!([]), json!({})];
+            if let Value::Object(fields) = value {
+                for (name, field) in fields {
+                    let replaced = oddities(field).into_iter().map(|field| {
+                        let mut fields = fields.clone();
+                        fields.insert(name.clone(), field);
+                        fields.into()
+                    });
+                    odd.extend(replaced);
+                }
+            }
+            odd
+        }
+        let mut with_list = click();
+        with_list["actions"][0]["selected_options"] = json!([{"value": 1}, null]);
+        let results: Vec<_> = [click(), with_list]
+            .iter()
+            .flat_map(oddities)
+            .flat_map(|payload| {
+                [
+                    interaction(payload.clone()),
+                    command(payload.clone()),
+                    event(payload),
+                ]
+            })
+            .collect();
+        assert!(results.iter().any(Result::is_ok) && results.iter().any(Result::is_err));
+    }
+
     #[test]
     fn answers() {
         assert_eq!(answer(Ack::Empty), None);
