@@ -168,6 +168,8 @@ pub enum Bump {
     Minor,
     /// 1.2.3 → 2.0.0
     Major,
+    /// Year, month and day, and a count within the day: 2026.1124.0, then 2026.1124.1.
+    Calendar,
 }
 
 /// What happens to linked issues that are still open after the release.

@@ -2,9 +2,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test's panic is its message"))]
 
 pub mod config;
+pub mod app;
+pub mod bot;
 pub mod deploy;
 pub mod git;
 pub mod github;
 pub mod saga;
 pub mod sandbox;
 pub mod slack;
+pub mod web;

@@ -285,7 +285,7 @@ fn checklist_row(
     let option = json!({ "text": { "type": "mrkdwn", "text": label }, "value": index.to_string() });
     let mut boxes = json!({
         "type": "checkboxes",
-        "action_id": format!("tick/{index}"),
+        "action_id": format!("tick/{index}/{}", view.id),
         "options": [option.clone()],
     });
     if let Some((by, at)) = tick {
@@ -396,6 +396,52 @@ fn outcome(view: &View) -> Content {
         text: head,
         blocks: kit::capped(kit::lines(&lines), "… the rest is on the dashboard."),
     }
+}
+
+/// A deployment to one person alone: the card, with the buttons that apply now.
+pub fn status(view: &View) -> Content {
+    let mut content = card(view);
+    for question in &view.questions {
+        content.blocks.push(kit::section(&text::wait(view, question, Medium::Slack)));
+        let buttons: Vec<Value> = buttons(view, question).into_iter().filter(|button| button["action_id"] != "abort").collect();
+        if !buttons.is_empty() {
+            content.blocks.push(kit::actions(buttons));
+        }
+    }
+    content.blocks = kit::capped(content.blocks, "… the rest is in the thread.");
+    content
+}
+
+/// What would ship.
+pub fn dry_run(project: &crate::config::Project, plan: &Plan) -> Content {
+    let title = format!("Dry run of {}: nothing was touched", project.name);
+    let mut blocks = vec![kit::header(&title)];
+    blocks.extend(train(plan));
+    Content {
+        text: escape(&title),
+        blocks: kit::capped(blocks, "… and more."),
+    }
+}
+
+/// The App Home: what runs now, what waits for this person first.
+pub fn home(views: &[View], user: &str) -> Value {
+    let mut blocks = vec![kit::header("What runs now")];
+    if views.is_empty() {
+        blocks.push(kit::section("Nothing. Type `/deploy start` in a deploy channel."));
+    }
+    let mine = |view: &&View| view.started_by == crate::saga::Actor::Slack(user.to_owned());
+    let (mine, others): (Vec<&View>, Vec<&View>) = views.iter().partition(mine);
+    for view in mine.into_iter().chain(others) {
+        let (emoji, word) = text::state(view.state);
+        let line = format!(
+            "*{}* in <#{}> · {emoji} {word}\n{}",
+            escape(&text::title(view)),
+            escape(&view.channel),
+            text::now(view, Medium::Slack)
+        );
+        blocks.push(kit::section(&line));
+    }
+    json!({ "type": "home", "blocks": kit::capped(blocks, "… and more.") })
 }
 
 /// When the n-th reminder of a question is due: the gaps double.

@@ -192,7 +192,7 @@ mod tests {
             assert_eq!(started(text).selection.only, [12, 15], "{text}");
         }
         assert_eq!(started("start minor --exclude #3").selection.exclude, [3]);
-        assert_eq!(started("start --exclude #3 minor").bump, Some(Bump::Minor));
+        assert_eq!(started("start --exclude #3 minor").bump, Some(Bump::By(crate::config::Bump::Minor)));
     }
 
     #[test]

@@ -157,24 +157,7 @@ fn in_round(name: &str, round: u32) -> String {
 async fn agree_on_the_train(saga: &Saga<World>, request: &Request, ready: &Ready) -> Result<Plan, Stop> {
     let mut selection = request.selection.clone();
     for round in 1.. {
-        let collect = FetchApprovedPrs {
-            selection: selection.clone(),
-        };
-        let found = saga.read(in_round("fetch_approved_prs", round), collect).await?;
-        if found.cars.is_empty() {
-            return Err(Stop::Ended(text::nothing_to_ship(&request.project, &found.excluded)));
-        }
-        let facts = Facts {
-            cars: found.cars,
-            excluded: found.excluded,
-            branch_tip: ready.base_tip.clone(),
-            base_tip: ready.base_tip.clone(),
-        };
-        let mut plan = rehearse(saga, request, ready, &in_round("rehearse_merges", round), facts).await?;
-        plan.note = [plan.note, text::stacked(&found.stacked_on)].into_iter().flatten().reduce(|a, b| format!("{a} {b}"));
-        if plan.cars.is_empty() {
-            return Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded)));
-        }
+        let plan = plan_the_train(saga, request, ready, &selection, round).await?;
         let timeouts = &request.project.timeouts;
         let question = Checkpoint {
             data: json!({ "plan": plan }),
@@ -191,6 +174,61 @@ async fn agree_on_the_train(saga: &Saga<World>, request: &Request, ready: &Ready
         }
     }
     unreachable!("the rounds don't end")
+}
+
+/// What would ship, rehearsal included: the runbook up to the first question, without the branch.
+///
+/// # Errors
+/// What keeps the plan from being made.
+pub async fn dry_run(saga: &Saga<World>, request: &Request, workspace: &str) -> Result<Plan, Stop> {
+    let workspace = workspace.to_owned();
+    let clone = CloneRepo {
+        workspace: workspace.clone(),
+    };
+    saga.read("clone_repo", clone).await?;
+    let branch = request.project.base_branch.clone();
+    let fetch = FetchStaging {
+        workspace: workspace.clone(),
+        branch,
+    };
+    let base_tip = saga.read("fetch_staging", fetch).await?;
+    let ready = Ready {
+        workspace,
+        date: saga.started_at().with_timezone(&request.project.time_zone).date_naive(),
+        base_tip,
+        branch: String::new(),
+    };
+    plan_the_train(saga, request, &ready, &request.selection, 1).await
+}
+
+/// Collects and rehearses once.
+async fn plan_the_train(
+    saga: &Saga<World>,
+    request: &Request,
+    ready: &Ready,
+    selection: &Selection,
+    round: u32,
+) -> Result<Plan, Stop> {
+    let collect = FetchApprovedPrs {
+        selection: selection.clone(),
+    };
+    let found = saga.read(in_round("fetch_approved_prs", round), collect).await?;
+    if found.cars.is_empty() {
+        return Err(Stop::Ended(text::nothing_to_ship(&request.project, &found.excluded)));
+    }
+    let facts = Facts {
+        cars: found.cars,
+        excluded: found.excluded,
+        branch_tip: ready.base_tip.clone(),
+        base_tip: ready.base_tip.clone(),
+    };
+    let mut plan = rehearse(saga, request, ready, &in_round("rehearse_merges", round), facts).await?;
+    let notes = [plan.note.take(), text::stacked(&found.stacked_on)];
+    plan.note = notes.into_iter().flatten().reduce(|a, b| format!("{a} {b}"));
+    match plan.cars.is_empty() {
+        true => Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded))),
+        false => Ok(plan),
+    }
 }
 
 /// What a plan is made of.

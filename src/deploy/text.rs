@@ -598,6 +598,155 @@ pub fn two_people(permissions: &Permissions) -> String {
     )
 }
 
+/// A message to one person alone.
+pub fn private(mrkdwn: &str) -> Content {
+    Content {
+        text: mrkdwn.to_owned(),
+        blocks: vec![kit::section(mrkdwn)],
+    }
+}
+
+/// A command typed in a channel that no project has.
+pub fn wrong_channel(projects: &[Project]) -> Content {
+    let channels: Vec<String> = projects.iter().map(|project| format!("<#{}> for {}", escape(&project.channel), escape(&project.name))).collect();
+    private(&format!("🚫 No project is deployed from this channel. Use {}.", listed(&channels, "or")))
+}
+
+/// The start was refused, because one runs.
+pub fn already_running(id: &str, view: Option<&View>) -> Content {
+    let by = view.map(|view| {
+        let who = Medium::Slack.person(&view.started_by);
+        format!(", started by {who} {}: {}", Medium::Slack.time(view.started_at), now(view, Medium::Slack))
+    });
+    private(&format!("🚫 `{}` is running{}", escape(id), by.unwrap_or_else(|| ".".to_owned())))
+}
+
+/// Nothing runs.
+pub fn nothing_runs(project: &Project) -> Content {
+    private(&format!("Nothing runs for *{}*. Type `/deploy start` to ship what is approved, or `/deploy help`.", escape(&project.name)))
+}
+
+/// `retry` without anything that failed.
+pub fn nothing_to_retry() -> Content {
+    private("Nothing waits for a retry.")
+}
+
+/// The process is ending.
+pub fn draining() -> Content {
+    private("Shipmate is restarting; try again in a moment.")
+}
+
+/// A dry run has begun.
+pub fn planning() -> Content {
+    private("🎼 Rehearsing; the plan comes in a moment. Nothing is touched.")
+}
+
+/// An abort was refused.
+pub fn too_late(why: &crate::saga::engine::TooLate) -> Content {
+    use crate::saga::engine::TooLate;
+    private(match why {
+        TooLate::PastPivot => "🚫 The point of no return is passed: nothing is undone any more. If something fails, *Stop here* is offered.",
+        TooLate::Unwinding => "It is being undone already.",
+        TooLate::Finished => "It has ended already.",
+    })
+}
+
+/// Somebody was first.
+pub fn already_decided(decided: &crate::saga::run::Decision) -> Content {
+    private(&format!(
+        "Already decided: *{}* by {} {}.",
+        choice_label(&decided.choice),
+        Medium::Slack.person(&decided.by),
+        Medium::Slack.time(decided.at)
+    ))
+}
+
+/// A button of a question that is over.
+pub fn stale_button() -> Content {
+    private("This button is out of date; `/deploy status` has the current ones.")
+}
+
+/// The plan behind an Approve button is no longer the plan.
+pub fn another_plan() -> Content {
+    private("🚫 The plan has changed since that button was shown; approve the newest one in the thread.")
+}
+
+/// A modal could not be opened.
+pub fn modal_failed() -> Content {
+    private("Slack did not open the dialogue; press the button again, or type the command instead.")
+}
+
+/// The project of a deployment is no longer configured.
+pub fn project_gone(project: &str) -> Content {
+    private(&format!("🚫 The project {} is no longer configured; add it again to decide about its deployment.", escape(project)))
+}
+
+/// No deployment has that id here.
+pub fn unknown_deployment(id: &str) -> Content {
+    private(&format!("There is no deployment `{}` here; `/deploy history` lists them.", escape(&truncate(id, 60))))
+}
+
+/// What a person may.
+pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
+    let login = match login {
+        Some(login) => format!("GitHub login `{}`", escape(login)),
+        None => "no GitHub login is configured for you (`[people]`)".to_owned(),
+    };
+    let may = match may {
+        [] => "look, and nothing else".to_owned(),
+        may => listed(may, "and"),
+    };
+    private(&format!("You are <@{}>, {login}. Here you may {may}.", escape(user)))
+}
+
+/// The latest deployments, newest first.
+pub fn history(views: &[View]) -> Content {
+    let line = |view: &View| {
+        let (emoji, word) = state(view.state);
+        let version = view.version.as_ref().map_or_else(|| "–".to_owned(), |version| escape(&version.to));
+        format!(
+            "{emoji} `{}` {version} · {word} · {} by {}",
+            escape(&view.id),
+            Medium::Slack.time(view.started_at),
+            Medium::Slack.person(&view.started_by)
+        )
+    };
+    match views {
+        [] => private("There has been no deployment yet."),
+        views => {
+            let lines: Vec<String> = views.iter().map(line).collect();
+            Content {
+                text: lines.join("\n"),
+                blocks: kit::lines(&lines),
+            }
+        }
+    }
+}
+
+/// The help, made from the words that the parser knows, after a complaint if there is one. `words` are word, arguments and help.
+pub fn help(words: &[(&str, &str, &str)], complaint: Option<&str>) -> Content {
+    let mut lines = Vec::new();
+    if let Some(complaint) = complaint {
+        lines.push(format!("🚫 {}; nothing was done.", capitalised(&escape_but_code(complaint))));
+    }
+    lines.push("*What you can type:*".to_owned());
+    for (word, arguments, help) in words {
+        let arguments = if arguments.is_empty() { String::new() } else { format!(" {}", escape_but_code(arguments)) };
+        lines.push(format!("• `/deploy {word}{arguments}` – {help}"));
+    }
+    lines.push("`/deploy` alone shows what runs. Buttons in the thread do the rest.".to_owned());
+    Content {
+        text: lines.join("\n"),
+        blocks: kit::lines(&lines),
+    }
+}
+
+/// Our own sentences quote words in back ticks, which [`escape`] would break.
+fn escape_but_code(text: &str) -> String {
+    let parts: Vec<String> = text.split('`').map(escape).collect();
+    parts.join("`")
+}
+
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

@@ -8,6 +8,7 @@ use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
 pub mod cli;
+mod rehearsal;
 
 /// A full object name as git prints it. The caller checks it where it enters.
 pub type Oid = String;
@@ -184,4 +185,11 @@ pub trait Git: Send + Sync {
         cars: &[Car],
         method: Method,
     ) -> Result<Rehearsal>;
+}
+
+/// Where the token for the remote comes from, each time a command needs it: an App's lasts an hour.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// The token, or one sentence.
+    async fn token(&self) -> std::result::Result<secrecy::SecretString, String>;
 }

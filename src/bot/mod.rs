@@ -1,0 +1,321 @@
+//! The bot: what people type and click in the deploy channel, and what they see there.
+//!
+//! An inbound message is checked, made durable and acknowledged here, in that order and at once; whatever needs GitHub or Slack comes after
+//! the acknowledgement. Who may do what is checked against the person who clicks or types, every time.
+//!
+//! Reading order: [`command`] (the words), [`cards`] (what stands in Slack), [`projector`] (makes it so), [`decide`] (what a click does).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use crate::config::{Config, Project};
+use crate::deploy::text;
+use crate::deploy::version::Bump;
+use crate::deploy::view::View;
+use crate::deploy::{Deployments, Request, write_request};
+use crate::saga::engine::{StartError, TooLate};
+use crate::saga::journal::AppendError;
+use crate::saga::store::{Op, StoreError};
+use crate::saga::{Actor, Engine, Event, Journal};
+use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
+
+pub mod cards;
+pub mod command;
+pub mod decide;
+pub mod modals;
+pub mod people;
+pub mod plan;
+pub mod projector;
+pub mod slots;
+
+use command::{Command, Wish};
+use people::People;
+use plan::Planner;
+
+/// How many deployments `history` lists.
+const LATEST: usize = 10;
+
+/// The inbound side of the bot.
+#[derive(Clone)]
+pub struct Bot(Arc<Inner>);
+
+struct Inner {
+    config: Arc<Config>,
+    engine: Engine<Deployments>,
+    slack: Arc<dyn Slack>,
+    people: People,
+    planner: Planner,
+}
+
+/// What a person is told, and by what way.
+enum Told {
+    /// Nothing: the card says it.
+    Nothing,
+    /// To them alone.
+    Privately(Content),
+}
+
+impl Bot {
+    /// Over the engine and Slack.
+    pub fn new(config: Arc<Config>, engine: Engine<Deployments>, slack: Arc<dyn Slack>, planner: Planner) -> Self {
+        Self(Arc::new(Inner {
+            people: People::new(slack.clone()),
+            config,
+            engine,
+            slack,
+            planner,
+        }))
+    }
+
+    fn engine(&self) -> &Engine<Deployments> {
+        &self.0.engine
+    }
+
+    /// A change that makes a redelivery of the same message harmless: it goes into the same commit as what the message does.
+    fn once(&self, id: &str) -> Vec<Op> {
+        vec![Op::Claim {
+            key: format!("seen/{id}"),
+            value: json!(self.engine().clock().now().timestamp()),
+        }]
+    }
+
+    async fn command(&self, typed: crate::slack::Command) -> Result<Ack, String> {
+        let Some(project) = self.0.config.project_of_channel(&typed.channel) else {
+            return Ok(private(text::wrong_channel(&self.0.config.projects)));
+        };
+        let told = match command::parse(&typed.text) {
+            Err(complaint) => Told::Privately(help(Some(&complaint))),
+            Ok(Command::Help) => Told::Privately(help(None)),
+            Ok(Command::Overview | Command::Status) => self.status(project)?,
+            Ok(Command::Start(wish)) => self.start(project, wish, &typed).await?,
+            Ok(Command::Plan(wish)) => self.plan(project, wish, &typed),
+            Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
+            Ok(Command::Retry) => self.retry(project, &typed).await?,
+            Ok(Command::History) => self.history(project)?,
+            Ok(Command::Show { id }) => self.show(project, &id)?,
+            Ok(Command::Whoami) => self.whoami(project, &typed.user).await,
+        };
+        Ok(match told {
+            Told::Nothing => Ack::Empty,
+            Told::Privately(content) => Ack::Ephemeral(content),
+        })
+    }
+
+    async fn start(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
+        let holders = &project.permissions.start;
+        if !self.0.people.among(&typed.user, holders).await {
+            return Ok(self.refuse(project, &typed.user, "start", text::may_not("start a deployment", holders)).await);
+        }
+        let request = Request {
+            project: project.clone(),
+            bump: wish.bump.unwrap_or(Bump::By(project.bump)),
+            selection: wish.selection,
+            override_reason: None,
+        };
+        let input = write_request(&request)?;
+        let by = Actor::Slack(typed.user.clone());
+        match self.engine().start(&project.name, by, input, self.once(&typed.id)).await {
+            Ok(_) => Ok(Told::Nothing),
+            Err(StartError::Running(id)) => {
+                let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
+                let view = running.map(|journal| View::of(&id, &journal.history()));
+                Ok(Told::Privately(text::already_running(&id, view.as_ref())))
+            }
+            Err(StartError::Seen) => Ok(Told::Nothing),
+            Err(StartError::Draining) => Ok(Told::Privately(text::draining())),
+            Err(StartError::Store(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// The whole dry run; its answer comes after the acknowledgement.
+    fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Told {
+        let request = Request {
+            project: project.clone(),
+            bump: wish.bump.unwrap_or(Bump::By(project.bump)),
+            selection: wish.selection,
+            override_reason: None,
+        };
+        let bot = self.clone();
+        let url = typed.response_url.clone();
+        tokio::spawn(async move {
+            let content = match bot.0.planner.plan(&request).await {
+                Ok(plan) => cards::dry_run(&request.project, &plan),
+                Err(problem) => text::private(&format!("⚠️ The plan failed: {}", crate::slack::text::escape(&problem))),
+            };
+            bot.tell(&url, content).await;
+        });
+        Told::Privately(text::planning())
+    }
+
+    fn status(&self, project: &Project) -> Result<Told, String> {
+        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+        Ok(Told::Privately(match running {
+            Some(journal) => cards::status(&View::of(journal.id(), &journal.history())),
+            None => text::nothing_runs(project),
+        }))
+    }
+
+    fn history(&self, project: &Project) -> Result<Told, String> {
+        let mut views = Vec::new();
+        for head in self.engine().store().heads().iter().rev() {
+            let Some(journal) = self.engine().journal(&head.saga).map_err(|error| error.to_string())? else {
+                continue;
+            };
+            let view = View::of(&head.saga, &journal.history());
+            if view.project == project.name {
+                views.push(view);
+            }
+            if views.len() == LATEST {
+                break;
+            }
+        }
+        Ok(Told::Privately(text::history(&views)))
+    }
+
+    fn show(&self, project: &Project, id: &str) -> Result<Told, String> {
+        let journal = self.engine().journal(id).map_err(|error| error.to_string())?;
+        let view = journal.map(|journal| View::of(id, &journal.history()));
+        Ok(Told::Privately(match view.filter(|view| view.project == project.name) {
+            Some(view) => cards::status(&view),
+            None => text::unknown_deployment(id),
+        }))
+    }
+
+    async fn whoami(&self, project: &Project, user: &str) -> Told {
+        let permissions = &project.permissions;
+        let mut may = Vec::new();
+        for (what, holders) in [
+            ("start and confirm", &permissions.start),
+            ("approve", &permissions.approve),
+            ("abort", &permissions.abort),
+            ("override locks and freezes", &permissions.r#override),
+        ] {
+            if self.0.people.among(user, holders).await {
+                may.push(what.to_owned());
+            }
+        }
+        let login = self.0.config.people.get(user).map(String::as_str);
+        Told::Privately(text::whoami(user, login, &may))
+    }
+
+    async fn abort_running(&self, project: &Project, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
+        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+        match running {
+            Some(journal) => self.abort(project, &journal, user, reason, id).await,
+            None => Ok(Told::Privately(text::nothing_runs(project))),
+        }
+    }
+
+    async fn abort(&self, project: &Project, journal: &Journal, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
+        let holders = &project.permissions.abort;
+        if !self.0.people.among(user, holders).await {
+            return Ok(self.refuse(project, user, "abort", text::may_not("abort a deployment", holders)).await);
+        }
+        let by = Actor::Slack(user.to_owned());
+        let aborted = self.engine().abort(journal, by, reason, self.once(id)).await;
+        settled(aborted, |too_late: TooLate| Told::Privately(text::too_late(&too_late)))
+    }
+
+    async fn retry(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
+        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+        let Some(journal) = running else {
+            return Ok(Told::Privately(text::nothing_runs(project)));
+        };
+        let choice = crate::saga::run::choice::RETRY;
+        let question = journal.history().open_checkpoints().find(|open| open.choices.iter().any(|known| known == choice)).map(|open| open.key.clone());
+        match question {
+            Some(key) => {
+                let click = decide::Click {
+                    deployment: journal.id().to_owned(),
+                    key,
+                    digest: None,
+                };
+                self.decide(&click, choice, &typed.user, &typed.id).await
+            }
+            None => Ok(Told::Privately(text::nothing_to_retry())),
+        }
+    }
+
+    /// A refusal: said to the person alone, and noted in the journal of what runs.
+    async fn refuse(&self, project: &Project, user: &str, what: &str, why: String) -> Told {
+        if let Ok(Some(journal)) = self.engine().running(&project.name) {
+            let refused = Event::Refused {
+                by: Actor::Slack(user.to_owned()),
+                what: what.to_owned(),
+                why: why.clone(),
+            };
+            if let Err(error) = journal.append(refused).await {
+                tracing::error!(%error, "a refusal can't be noted");
+            }
+        }
+        tracing::info!(user, what, project = project.name, "refused");
+        Told::Privately(text::private(&format!("🚫 {why}")))
+    }
+
+    async fn tell(&self, response_url: &str, content: Content) {
+        if let Err(error) = self.0.slack.respond(response_url, Respond::Ephemeral, content).await {
+            tracing::warn!(%error, "an answer did not reach its person");
+        }
+    }
+
+    fn project_of(&self, view: &View) -> Option<&Project> {
+        self.0.config.project(&view.project)
+    }
+}
+
+fn help(complaint: Option<&str>) -> Content {
+    let words: Vec<_> = command::WORDS.iter().map(|word| (word.word, word.arguments, word.help)).collect();
+    text::help(&words, complaint)
+}
+
+fn private(content: Content) -> Ack {
+    Ack::Ephemeral(content)
+}
+
+/// A conditional append as an answer: taken, refused with a sentence, or the store's failure (which is not acknowledged).
+fn settled<R>(appended: Result<(), AppendError<R>>, refused: impl FnOnce(R) -> Told) -> Result<Told, String> {
+    match appended {
+        // A claim that was taken: this very message was handled before.
+        Ok(()) | Err(AppendError::Store(StoreError::Taken { .. })) => Ok(Told::Nothing),
+        Err(AppendError::Refused(why)) => Ok(refused(why)),
+        Err(AppendError::Store(error)) => Err(error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Handler for Bot {
+    async fn handle(&self, inbound: Inbound) -> Result<Ack, String> {
+        match inbound {
+            Inbound::Command(command) => self.command(command).await,
+            Inbound::Action(action) => {
+                let url = action.response_url.clone();
+                if let Told::Privately(content) = self.action(action).await? {
+                    let bot = self.clone();
+                    tokio::spawn(async move { bot.tell(&url, content).await });
+                }
+                Ok(Ack::Empty)
+            }
+            Inbound::Submission(submission) => self.submission(submission).await,
+            Inbound::HomeOpened { user, .. } => {
+                let bot = self.clone();
+                tokio::spawn(async move {
+                    let home = cards::home(&bot.running_views(), &user);
+                    if let Err(error) = bot.0.slack.publish_home(&user, home).await {
+                        tracing::warn!(%error, "the App Home can't be shown");
+                    }
+                });
+                Ok(Ack::Empty)
+            }
+        }
+    }
+}
+
+impl Bot {
+    fn running_views(&self) -> Vec<View> {
+        let running = |project: &Project| self.engine().running(&project.name).ok().flatten();
+        let journals = self.0.config.projects.iter().filter_map(running);
+        journals.map(|journal| View::of(journal.id(), &journal.history())).collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! HTTP for machines and people: health, readiness, webhooks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::deploy::Deployments;
+use crate::saga::Engine;
+
+mod webhooks;
+
+/// What the routes see.
+#[derive(Clone)]
+pub struct State {
+    /// All deployments.
+    pub engine: Engine<Deployments>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Whether Slack's socket is up; `None` in HTTP mode.
+    pub slack_connected: Option<watch::Receiver<bool>>,
+    /// Without it webhooks are refused.
+    pub webhook_secret: Option<SecretString>,
+}
+
+/// All routes.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/github/webhooks", post(webhooks::receive))
+        .layer(tower_http::limit::RequestBodyLimitLayer::new(webhooks::LIMIT))
+        .with_state(state)
+}
+
+/// Ready: Slack is connected and the store takes writes.
+async fn ready(Shared(state): Shared<State>) -> (StatusCode, String) {
+    if let Some(error) = state.engine.fatal().borrow().clone() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store has failed: {error}\n"));
+    }
+    match state.slack_connected.as_ref().is_none_or(|connected| *connected.borrow()) {
+        true => (StatusCode::OK, "ready\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "Slack's socket is not connected\n".to_owned()),
+    }
+}
