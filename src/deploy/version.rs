@@ -232,51 +232,38 @@ fn in_toml(text: &str, key: &str) -> Result<Range<usize>, String> {
 /// Block mappings by indentation, which is how version keys are written; anything fancier on the way (flow mappings, anchors, sequences,
 /// several documents) is refused rather than guessed at.
 fn in_yaml(text: &str, key: &str) -> Result<Range<usize>, String> {
-    let parts: Vec<&str> = key.split('.').collect();
-    let mut depth = 0;
-    let mut indents: Vec<usize> = Vec::new();
+    let wanted: Vec<&str> = key.split('.').collect();
+    let mut parents: Vec<(usize, &str)> = Vec::new();
     let mut found = None;
-    let mut offset = 0;
-    let mut scalar_indent: Option<usize> = None;
-    for line in text.split_inclusive('\n') {
+    let mut block_scalar: Option<usize> = None;
+    let mut offset = text.len() - text.trim_start_matches('\u{feff}').len();
+    for line in text[offset..].split_inclusive('\n') {
         let at = offset;
         offset += line.len();
         let body = line.trim_end();
-        let content = body.trim_start_matches('\u{feff}').trim_start();
+        let content = body.trim_start();
+        let indent = body.len() - content.len();
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        let indent = body.len() - body.trim_start_matches('\u{feff}').trim_start().len();
         // Lines of a block scalar are text, whatever they look like.
-        if scalar_indent.is_some_and(|scalar| indent > scalar) {
+        if block_scalar.is_some_and(|scalar| indent > scalar) {
             continue;
         }
-        scalar_indent = None;
-        while indents.len() > depth.min(indents.len()) || indents.last().is_some_and(|&parent| indent <= parent) {
-            indents.pop();
-            depth = indents.len();
+        block_scalar = None;
+        while parents.last().is_some_and(|(parent, _)| indent <= *parent) {
+            parents.pop();
         }
         let Some((name, value)) = mapping(content) else { continue };
         if value.starts_with(['|', '>']) {
-            scalar_indent = Some(indent);
+            block_scalar = Some(indent);
         }
-        let expected_child = depth == 0 && indent == 0 || depth > 0;
-        if depth >= parts.len() || !expected_child || name != parts[depth] {
-            continue;
-        }
-        if depth + 1 < parts.len() {
-            if value.is_empty() {
-                indents.push(indent);
-                depth = indents.len();
-            }
-            continue;
-        }
-        let direct = indents.len() + 1 == parts.len();
-        if direct {
+        parents.push((indent, name));
+        if parents.iter().map(|(_, name)| *name).eq(wanted.iter().copied()) {
             if found.is_some() {
                 return Err(format!("`{key}` stands there twice"));
             }
-            let value_at = at + (body.len() - value.len());
+            let value_at = at + body.len() - value.len();
             found = Some(scalar(value, value_at).ok_or_else(|| format!("`{key}` is not a plain or quoted string"))?);
         }
     }
