@@ -1,0 +1,272 @@
+//! What the double knows besides its repository, and how that looks in GitHub's JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// The world of one repository.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// By number.
+    pub pulls: BTreeMap<u64, Pull>,
+    /// By number.
+    pub issues: BTreeMap<u64, Issue>,
+    /// By commit.
+    pub checks: BTreeMap<String, Vec<Check>>,
+    /// In order of creation.
+    pub runs: Vec<Run>,
+    /// In order of creation.
+    pub releases: Vec<Release>,
+    /// Comments by issue or pull request.
+    pub comments: BTreeMap<u64, Vec<String>>,
+    /// What took effect, line by line.
+    pub ledger: Vec<String>,
+    /// Counts everything that needs an id or a date.
+    pub clock: u64,
+}
+
+/// A pull request.
+#[derive(Clone, Debug, Default)]
+pub struct Pull {
+    /// Its number.
+    pub number: u64,
+    /// Title.
+    pub title: String,
+    /// Body.
+    pub body: String,
+    /// Login.
+    pub author: String,
+    /// Branch of the same repository.
+    pub head: String,
+    /// Tip of that branch.
+    pub head_sha: String,
+    /// Target.
+    pub base: String,
+    /// Not ready.
+    pub draft: bool,
+    /// Open.
+    pub open: bool,
+    /// The commit it was merged as, and by whom.
+    pub merged: Option<(String, String)>,
+    /// In order.
+    pub reviews: Vec<Review>,
+    /// Logins.
+    pub requested: Vec<String>,
+    /// Names.
+    pub labels: Vec<String>,
+    /// So many GETs answer `mergeable: null`.
+    pub null_reads: u32,
+}
+
+/// A review.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// Its id.
+    pub id: u64,
+    /// Login.
+    pub user: String,
+    /// GitHub's word.
+    pub state: &'static str,
+    /// What it was about.
+    pub commit: String,
+}
+
+/// An issue.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// Title.
+    pub title: String,
+    /// Open.
+    pub open: bool,
+}
+
+/// A check run.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// GitHub's word.
+    pub status: &'static str,
+    /// GitHub's word.
+    pub conclusion: Option<&'static str>,
+}
+
+/// An Actions run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: u64,
+    /// The workflow file.
+    pub workflow: String,
+    /// The commit.
+    pub sha: String,
+    /// Counts from 1.
+    pub attempt: u64,
+    /// GitHub's word.
+    pub status: &'static str,
+    /// GitHub's word.
+    pub conclusion: Option<&'static str>,
+    /// Name, status, conclusion.
+    pub jobs: Vec<(String, &'static str, Option<&'static str>)>,
+    /// So many look-ups don't find it yet.
+    pub late: u32,
+}
+
+/// A release.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Its id.
+    pub id: u64,
+    /// Its tag.
+    pub tag: String,
+    /// Title.
+    pub name: String,
+    /// Description.
+    pub body: String,
+    /// Not published.
+    pub draft: bool,
+}
+
+impl Model {
+    /// The next id or date.
+    pub fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// One more line of what took effect.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.ledger.push(line.into());
+    }
+}
+
+/// A time of the double: counted, not measured.
+pub fn time(count: u64) -> String {
+    let at = chrono::DateTime::from_timestamp(1_790_000_000 + i64::try_from(count).unwrap_or(0), 0);
+    at.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+fn user(login: &str) -> Value {
+    let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
+    json!({ "login": login, "type": kind })
+}
+
+impl Pull {
+    /// As GitHub shows it; lists leave out what only the single GET has.
+    pub fn json(&self, web: &str, repo: &str, base_sha: &str, single: Option<Option<bool>>) -> Value {
+        let end = |branch: &str, sha: &str| json!({ "ref": branch, "sha": sha, "repo": { "full_name": repo } });
+        let mut value = json!({
+            "number": self.number,
+            "node_id": format!("PR_{}", self.number),
+            "title": self.title,
+            "body": if self.body.is_empty() { Value::Null } else { json!(self.body) },
+            "user": user(&self.author),
+            "html_url": format!("{web}/{repo}/pull/{}", self.number),
+            "draft": self.draft,
+            "state": if self.open { "open" } else { "closed" },
+            "merged_at": self.merged.as_ref().map(|_| time(self.number)),
+            "merge_commit_sha": self.merged.as_ref().map(|(sha, _)| sha),
+            "head": end(&self.head, &self.head_sha),
+            "base": end(&self.base, base_sha),
+            "labels": self.labels.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
+            "auto_merge": null,
+            "requested_reviewers": self.requested.iter().map(|login| user(login)).collect::<Vec<_>>(),
+            "created_at": time(self.number),
+        });
+        if let Some(mergeable) = single {
+            value["merged"] = json!(self.merged.is_some());
+            value["merged_by"] = self.merged.as_ref().map_or(Value::Null, |(_, by)| user(by));
+            value["mergeable"] = json!(mergeable);
+            value["mergeable_state"] = json!(match mergeable {
+                None => "unknown",
+                Some(true) => "clean",
+                Some(false) => "dirty",
+            });
+        }
+        value
+    }
+}
+
+impl Review {
+    /// As GitHub shows it.
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "user": user(&self.user),
+            "state": self.state,
+            "commit_id": self.commit,
+            "submitted_at": time(self.id),
+        })
+    }
+}
+
+impl Check {
+    /// As GitHub shows it.
+    pub fn json(&self, web: &str, repo: &str) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "conclusion": self.conclusion,
+            "html_url": format!("{web}/{repo}/runs/{}", self.id),
+            "app": { "slug": "github-actions" },
+        })
+    }
+}
+
+impl Run {
+    /// As GitHub shows it.
+    pub fn json(&self, web: &str, repo: &str) -> Value {
+        json!({
+            "id": self.id,
+            "name": "Deploy",
+            "run_attempt": self.attempt,
+            "status": self.status,
+            "conclusion": self.conclusion,
+            "head_sha": self.sha,
+            "html_url": format!("{web}/{repo}/actions/runs/{}", self.id),
+        })
+    }
+
+    /// Its jobs as GitHub shows them.
+    pub fn jobs_json(&self, web: &str, repo: &str) -> Vec<Value> {
+        let job = |(index, (name, status, conclusion)): (usize, &(String, &str, Option<&str>))| {
+            json!({
+                "name": name,
+                "status": status,
+                "conclusion": conclusion,
+                "html_url": format!("{web}/{repo}/actions/runs/{}/job/{index}", self.id),
+            })
+        };
+        self.jobs.iter().enumerate().map(job).collect()
+    }
+}
+
+impl Release {
+    /// As GitHub shows it.
+    pub fn json(&self, web: &str, repo: &str) -> Value {
+        let page = if self.draft { format!("untagged-{}", self.id) } else { self.tag.clone() };
+        json!({
+            "id": self.id,
+            "tag_name": self.tag,
+            "name": self.name,
+            "body": self.body,
+            "draft": self.draft,
+            "prerelease": false,
+            "target_commitish": "main",
+            "html_url": format!("{web}/{repo}/releases/tag/{page}"),
+        })
+    }
+}
+
+/// An issue as GitHub shows it.
+pub fn issue_json(web: &str, repo: &str, number: u64, issue: &Issue) -> Value {
+    json!({
+        "number": number,
+        "title": issue.title,
+        "state": if issue.open { "open" } else { "closed" },
+        "html_url": format!("{web}/{repo}/issues/{number}"),
+    })
+}
