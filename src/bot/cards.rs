@@ -278,27 +278,25 @@ fn checklist_row(
     item: &str,
     tick: Option<&(crate::saga::Actor, DateTime<Utc>)>,
 ) -> Value {
-    let label = match tick {
-        Some(_) => format!("~{}~", escape(&truncate(item, 140))),
-        None => escape(&truncate(item, 140)),
+    let item = escape(&truncate(item, 500));
+    let text = match tick {
+        Some((by, at)) => format!("✅ ~{item}~ · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
+        None => format!("▫️ {item}"),
     };
-    let option = json!({ "text": { "type": "mrkdwn", "text": label }, "value": index.to_string() });
+    let option = json!({ "text": { "type": "plain_text", "text": "Done" }, "value": index.to_string() });
     let mut boxes = json!({
         "type": "checkboxes",
         "action_id": format!("tick/{index}/{}", view.id),
         "options": [option.clone()],
     });
-    if let Some((by, at)) = tick {
-        let by = format!("{} {}", Medium::Slack.person(by), Medium::Slack.time(*at));
+    if tick.is_some() {
         boxes["initial_options"] = json!([option]);
-        boxes = kit::confirmed(boxes, "Un-tick?", &format!("Ticked by {by}."), "Un-tick", "Keep");
-        return json!({
-            "type": "actions",
-            "block_id": format!("tick/{}/{index}/done", view.id),
-            "elements": [boxes],
-        });
+        boxes = kit::confirmed(boxes, "Un-tick?", "Somebody ticked this already.", "Un-tick", "Keep");
     }
-    json!({ "type": "actions", "block_id": format!("tick/{}/{index}", view.id), "elements": [boxes] })
+    // Slack's client keeps a box's state by its block's id: another state needs another id to be shown.
+    let mut row = kit::section_with(&text, boxes);
+    row["block_id"] = json!(format!("tick/{}/{index}/{}", view.id, tick.is_some()));
+    row
 }
 
 fn buttons(view: &View, question: &Question) -> Vec<Value> {

@@ -381,7 +381,7 @@ impl GitHubDouble {
 }
 
 /// Where a repository is on disk.
-pub(super) fn root_of(inner: &Inner) -> &Path {
+fn root_of(inner: &Inner) -> &Path {
     inner._dir.path()
 }
 
