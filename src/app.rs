@@ -67,6 +67,22 @@ impl Default for Pace {
     }
 }
 
+impl Pace {
+    /// For doubles on this machine, whose replies are never late; slow enough to follow, or not.
+    pub fn sandbox(human: bool) -> Self {
+        let millis = if human { 900 } else { 40 };
+        Self {
+            retry: RetryPolicy {
+                base: Duration::from_millis(millis / 2),
+                max: Duration::from_millis(millis * 4),
+                ..RetryPolicy::default()
+            },
+            card_gap: Duration::from_millis(millis),
+            settle: Duration::from_millis(millis / 4),
+        }
+    }
+}
+
 /// A running Shipmate.
 pub struct Running {
     /// Where the HTTP server listens.

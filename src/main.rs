@@ -1,1 +1,254 @@
-fn main() {}
+//! The command line: arguments to a running Shipmate and an exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::config::{Config, Secrets};
+use shipmate::saga::Clock;
+use shipmate::saga::sled_store::{self, SledStore};
+use shipmate::saga::store::Store as _;
+use shipmate::sandbox::autopilot::{self, Plan};
+use shipmate::sandbox::github::{self, SCENARIOS, Scenario};
+use shipmate::sandbox::play::{self, Sandbox};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The release train as a durable saga, driven from Slack.
+///
+/// Exit codes: 0 done; 1 it failed, and the last line says why; 2 the command line is wrong.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// How log lines look; `RUST_LOG` says which.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the bot against the real Slack and GitHub.
+    Serve(ConfigArgs),
+    /// Runs the whole product on this machine, without any account.
+    Sandbox(SandboxArgs),
+    /// Writes every deployment's events as JSON lines. Stop the server first, or copy its data directory.
+    Export(ConfigArgs),
+    /// Restores a damaged database from flight recorders.
+    Import {
+        /// The directory with the `.jsonl` files.
+        flights: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Writes a shell's completions to stdout.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// The configuration [default: $SHIPMATE_CONFIG, or config/shipmate.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct SandboxArgs {
+    /// Plays the people, tells every thing that happens, and exits 0 when the deployment ends as planned: complete, abort-at-confirm or
+    /// abort-at-approve.
+    #[arg(long, value_name = "PLAN", num_args = 0..=1, require_equals = true, default_missing_value = "complete")]
+    autopilot: Option<Plan>,
+    /// How fast GitHub's checks, reviewers and Actions play.
+    #[arg(long, value_enum)]
+    pace: Option<PaceArg>,
+    /// What kind of day it is; see --list.
+    #[arg(long, default_value = "happy")]
+    scenario: Scenario,
+    /// Lists the scenarios.
+    #[arg(long)]
+    list: bool,
+    /// Makes the train from a real local repository, which is copied and never changed.
+    #[arg(long, value_name = "PATH", requires = "prs")]
+    repo: Option<PathBuf>,
+    /// The branches of that repository that become approved pull requests.
+    #[arg(long, value_name = "BRANCHES", value_delimiter = ',')]
+    prs: Vec<String>,
+    /// Keeps the journals here instead of in a directory that goes with the sandbox.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The page's port; 0 takes a free one.
+    #[arg(long, default_value_t = 7077)]
+    port: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PaceArg {
+    /// Tenths of seconds: the default with --autopilot.
+    Fast,
+    /// Seconds: a person can follow.
+    Human,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_format, &cli.command);
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("can't start: {error}")),
+    };
+    let done = runtime.block_on(run(cli.command));
+    // A blocking task that hangs must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own words")]
+fn fail(error: &str) -> ExitCode {
+    eprintln!("shipmate: {error}");
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own words")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn log_to_stderr(format: LogFormat, command: &Command) {
+    let default = match command {
+        Command::Sandbox(_) => "warn,shipmate=warn",
+        _ => "info,hyper=warn,slack_morphism=warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Serve(args) => serve(&args).await,
+        Command::Sandbox(args) => sandbox(args).await,
+        Command::Export(args) => export(&load(&args)?),
+        Command::Import { flights, config } => {
+            let config = load(&config)?;
+            let restored = sled_store::import(&flights, &config.data_dir).await.map_err(|error| error.to_string())?;
+            say(&format!("restored: {}", restored.join(", ")));
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "shipmate", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn load(args: &ConfigArgs) -> Result<Config, String> {
+    let path = Config::path(args.config.clone(), variable);
+    Config::load(&path).map_err(|error| error.to_string())
+}
+
+async fn serve(args: &ConfigArgs) -> Result<(), String> {
+    let config = load(args)?;
+    let secrets = Secrets::from_env(&config, variable).map_err(|error| error.to_string())?;
+    let running = app::start(Setup {
+        config,
+        secrets,
+        clock: Clock::system(),
+        pace: Pace::default(),
+        store: None,
+    })
+    .await?;
+    tracing::info!(address = %running.address, "Shipmate is up");
+    until_told_to_stop(running).await
+}
+
+/// SIGTERM and SIGINT end in order; a failed store ends with its reason.
+async fn until_told_to_stop(running: Running) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        error = running.failed() => Err(error.to_string()),
+    };
+    running.shutdown().await;
+    outcome
+}
+
+fn export(config: &Config) -> Result<(), String> {
+    let store = SledStore::open(&config.data_dir).map_err(|error| error.to_string())?;
+    for head in store.heads() {
+        for record in store.load(&head.saga).map_err(|error| error.to_string())? {
+            let mut line = serde_json::to_value(&record).map_err(|error| error.to_string())?;
+            line["deployment"] = head.saga.clone().into();
+            say(&line.to_string());
+        }
+    }
+    Ok(())
+}
+
+async fn sandbox(args: SandboxArgs) -> Result<(), String> {
+    if args.list {
+        for (_, name, what) in SCENARIOS {
+            say(&format!("{name:<18}{what}"));
+        }
+        return Ok(());
+    }
+    let pace = match (args.pace, args.autopilot) {
+        (Some(PaceArg::Human), _) | (None, None) => github::Pace::Human,
+        (Some(PaceArg::Fast), _) | (None, Some(_)) => github::Pace::Fast,
+    };
+    let sandbox = Sandbox::start(play::Options {
+        pace,
+        scenario: args.scenario,
+        adopt: args.repo.map(|path| (path, args.prs)),
+        data_dir: args.data_dir,
+    })
+    .await?;
+    let running = app::start(Setup {
+        config: sandbox.config.clone(),
+        secrets: sandbox.secrets(),
+        clock: Clock::system(),
+        pace: Pace::sandbox(pace == github::Pace::Human),
+        store: None,
+    })
+    .await?;
+    running.ready().await;
+    let webhooks = format!("http://{}/github/webhooks", running.address);
+    sandbox.github.send_webhooks(&webhooks, "sandbox-webhook-secret");
+    match args.autopilot {
+        Some(plan) => {
+            let end = autopilot::play(&sandbox, plan, say).await;
+            running.shutdown().await;
+            end.map(|end| say(&format!("The deployment ended as planned: {}.", format!("{end:?}").to_lowercase())))
+        }
+        None => {
+            say("(the page comes here)");
+            until_told_to_stop(running).await
+        }
+    }
+}

@@ -145,8 +145,17 @@ impl Projector {
     async fn round(&self, journal: &Journal) -> Result<bool, Halt> {
         let view = View::of(journal.id(), &journal.history());
         let mut posted = self.slots.read(journal.id())?;
+        let mut late = None;
         for message in cards::messages(&view, self.engine.clock().now()) {
-            self.show(&view, &mut posted, message).await?;
+            match self.show(&view, &mut posted, message).await {
+                Ok(()) => {}
+                // An edit that has to wait must not keep a question from being asked.
+                Err(Halt::Slack(error)) if posted.root().is_some() => late = Some(error),
+                Err(halt) => return Err(halt),
+            }
+        }
+        if let Some(error) = late {
+            return Err(Halt::Slack(error));
         }
         if view.is_over() {
             posted.settled = true;
@@ -191,7 +200,7 @@ impl Projector {
     async fn post(&self, view: &View, posted: &mut Posted, message: Message, metadata: Metadata, digest: u64) -> Result<(), Halt> {
         let thread = match message.slot.as_str() {
             CARD => None,
-            _ => posted.slots.get(CARD).and_then(|card| card.ts.clone()),
+            _ => posted.root().cloned(),
         };
         let in_doubt = posted.slots.contains_key(&message.slot);
         let found = match in_doubt {

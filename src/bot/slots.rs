@@ -25,6 +25,13 @@ pub struct Posted {
     pub settled: bool,
 }
 
+impl Posted {
+    /// The deployment's message in the channel, once it is there.
+    pub fn root(&self) -> Option<&Ts> {
+        self.slots.get(CARD)?.ts.as_ref()
+    }
+}
+
 /// One message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
@@ -88,7 +95,6 @@ impl Thread for Slots {
             kind: slack::ErrorKind::Transient,
         };
         let posted = self.read(deployment).map_err(|error| missing(error.to_string()))?;
-        let root = posted.slots.get(CARD).and_then(|slot| slot.ts.clone());
-        root.ok_or_else(|| missing("the deployment's message isn't in the channel yet".to_owned()))
+        posted.root().cloned().ok_or_else(|| missing("the deployment's message isn't in the channel yet".to_owned()))
     }
 }

@@ -499,7 +499,7 @@ impl Git for GitCli {
 
 /// Author and committer in the environment.
 pub(super) fn identity(signature: &Signature) -> [(&'static str, String); 6] {
-    let date = signature.date.format("%s %z").to_string();
+    let date = signature.date.format("@%s %z").to_string();
     [
         ("GIT_AUTHOR_NAME", signature.name.clone()),
         ("GIT_AUTHOR_EMAIL", signature.email.clone()),

@@ -3,8 +3,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub mod autopilot;
 pub mod faults;
 pub mod github;
+pub mod play;
 pub mod slack;
 
 /// A lock that survives a panic elsewhere: the doubles go on, the panicking test fails anyway.
