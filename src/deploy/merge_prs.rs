@@ -162,7 +162,9 @@ async fn linked_issues(world: &World, pr: &PullRequest) -> Result<Vec<Issue>, St
 pub struct RehearseMerges {
     /// The workspace.
     pub workspace: String,
-    /// The deploy branch's tip.
+    /// The branch that they will be merged into (the base branch in a dry run).
+    pub branch: String,
+    /// Its tip.
     pub onto: String,
     /// Who rides.
     pub cars: Vec<git::Car>,
@@ -195,6 +197,7 @@ impl Step<World> for RehearseMerges {
             MergeMethod::Squash => git::Method::Squash,
             MergeMethod::Rebase => git::Method::Rebase,
         };
+        world.git.fetch_branch(&clone, &self.branch).await?;
         let rehearsal = world.git.rehearse(&clone, &self.onto, &self.cars, method).await?;
         let files = read_versions(world, &clone, &rehearsal.tip).await?;
         let from = agreed_version(&files)?;

@@ -189,14 +189,14 @@ pub async fn dry_run(saga: &Saga<World>, request: &Request, workspace: &str) -> 
     let branch = request.project.base_branch.clone();
     let fetch = FetchStaging {
         workspace: workspace.clone(),
-        branch,
+        branch: branch.clone(),
     };
     let base_tip = saga.read("fetch_staging", fetch).await?;
     let ready = Ready {
         workspace,
         date: saga.started_at().with_timezone(&request.project.time_zone).date_naive(),
         base_tip,
-        branch: String::new(),
+        branch,
     };
     plan_the_train(saga, request, &ready, &request.selection, 1).await
 }
@@ -246,6 +246,7 @@ async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &st
     };
     let step = RehearseMerges {
         workspace: ready.workspace.clone(),
+        branch: ready.branch.clone(),
         onto: facts.branch_tip.clone(),
         cars: facts.cars.iter().map(pinned).collect(),
         method: request.project.merge_method,

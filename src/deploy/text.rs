@@ -209,10 +209,7 @@ pub fn title(view: &View) -> String {
 pub fn now(view: &View, medium: Medium) -> String {
     match view.state {
         State::Completed => completed(view, medium),
-        State::Undone => format!(
-            "Everything is undone: {}.",
-            medium.quote(view.undone_because.as_deref().unwrap_or("aborted").trim_end_matches('.'))
-        ),
+        State::Undone => undone(view, medium),
         State::Stopped => "Stopped by a person after the point of no return; the receipt in the thread says what was merged and what was not.".to_owned(),
         State::Undoing => "Undoing everything, newest step first.".to_owned(),
         State::Waiting | State::NeedsAttention => {
@@ -224,6 +221,22 @@ pub fn now(view: &View, medium: Medium) -> String {
             None => "Going on to the next step.".to_owned(),
         },
     }
+}
+
+fn undone(view: &View, medium: Medium) -> String {
+    let why = medium.quote(ended(view.undone_because.as_deref().unwrap_or("aborted")));
+    match view.receipt.iter().filter(|line| !line.ok).count() {
+        0 => format!("Everything is undone: {why}."),
+        left => format!(
+            "Undone, but {} could not be taken back and a person must look; the receipt in the thread says which. Undone because: {why}.",
+            counted(left, "thing")
+        ),
+    }
+}
+
+/// A sentence without its end, to go on after it.
+fn ended(sentence: &str) -> &str {
+    sentence.trim_end_matches(['.', '?', '!'])
 }
 
 fn completed(view: &View, medium: Medium) -> String {
@@ -239,7 +252,7 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         return format!(
             "{} did not work: {}. Trying again by itself at {}.",
             capitalised(current.title),
-            medium.quote(&truncate(error.trim_end_matches('.'), 300)),
+            medium.quote(&truncate(ended(error), 300)),
             medium.time(*at)
         );
     }
@@ -350,7 +363,7 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
         QuestionKind::Attention { step, error } => format!(
             "{} needs a decision since {since}: {}. Choose {}.",
             step.as_deref().map_or("The deployment", |step| step),
-            medium.quote(&truncate(error.trim_end_matches('.'), 600)),
+            medium.quote(&truncate(ended(error), 600)),
             choices(question)
         ),
         QuestionKind::Checklist { items } => {

@@ -78,9 +78,10 @@ pub async fn play(sandbox: &Sandbox, plan: Plan, tell: impl Fn(&str) + Send + Sy
         }
         tell("GitHub    is exactly as it was before: the clean slate");
     }
-    let expected = match plan {
-        Plan::Complete => End::Completed,
-        Plan::AbortAtConfirm | Plan::AbortAtApprove => End::Undone,
+    let expected = match (plan, sandbox.scenario()) {
+        (Plan::Complete, Scenario::NoApproved) => End::Undone,
+        (Plan::Complete, _) => End::Completed,
+        (Plan::AbortAtConfirm | Plan::AbortAtApprove, _) => End::Undone,
     };
     match end == expected {
         true => Ok(end),
@@ -117,8 +118,12 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
                     return Err(format!("it failed {RETRIES} times; the channel:\n{}", slack.transcript()));
                 }
                 mend(sandbox, tell).await?;
-                tell("Chloé     presses Retry");
-                slack.clicks("U0CHLOE", CHANNEL, "Retry").await?;
+                let label = match sandbox.scenario() {
+                    Scenario::NoRun => "Go on without",
+                    _ => "Retry",
+                };
+                tell(&format!("Chloé     presses {label}"));
+                slack.clicks("U0CHLOE", CHANNEL, label).await?;
             }
             Turn::Tick(item) => {
                 let who = if done.len() % 2 == 0 { "U0ANA" } else { "U0BEN" };
