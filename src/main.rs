@@ -11,6 +11,7 @@ use shipmate::saga::sled_store::{self, SledStore};
 use shipmate::saga::store::Store as _;
 use shipmate::sandbox::autopilot::{self, Plan};
 use shipmate::sandbox::github::{self, SCENARIOS, Scenario};
+use shipmate::sandbox::page::{self, Page};
 use shipmate::sandbox::play::{self, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -247,8 +248,25 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
             end.map(|end| say(&format!("The deployment ended as planned: {}.", format!("{end:?}").to_lowercase())))
         }
         None => {
-            say("(the page comes here)");
-            until_told_to_stop(running).await
+            let page = Page {
+                slack: sandbox.slack.clone(),
+                github: sandbox.github.clone(),
+            };
+            let listener = listen(args.port).await?;
+            let address = listener.local_addr().map_err(|error| error.to_string())?;
+            say(&format!("The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it."));
+            tokio::select! {
+                served = axum::serve(listener, page::router(page)).into_future() => served.map_err(|error| error.to_string()),
+                stopped = until_told_to_stop(running) => stopped,
+            }
         }
+    }
+}
+
+/// The wanted port, or a free one if another sandbox has it.
+async fn listen(port: u16) -> Result<tokio::net::TcpListener, String> {
+    match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub mod autopilot;
 pub mod faults;
 pub mod github;
+pub mod page;
 pub mod play;
 pub mod slack;
 
