@@ -111,9 +111,12 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         Some(store) => store,
         None => Arc::new(SledStore::open(&config.data_dir).map_err(|error| error.to_string())?) as Arc<dyn Store>,
     };
-    let listener = TcpListener::bind(config.server.listen)
-        .await
-        .map_err(|error| format!("can't listen on {}: {error}; change `listen` in [server]", config.server.listen))?;
+    let listener = TcpListener::bind(config.server.listen).await.map_err(|error| {
+        format!(
+            "can't listen on {}: {error}; change `listen` in [server]",
+            config.server.listen
+        )
+    })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let slack = SlackClientApi::new(&config.slack.api_url, secrets.slack_bot_token.clone())
         .map_err(|error| format!("the Slack client can't be made: {error}"))?;
@@ -212,7 +215,13 @@ impl Credentials for GitToken {
 }
 
 /// How deployments reach the outside. Clients are made once a repository and shared, so that limits and pauses hold over all of them.
-fn connect(config: &Arc<Config>, secret: GitHubSecret, slack: Arc<dyn Slack>, slots: Slots, pace: Pace) -> Arc<Connect> {
+fn connect(
+    config: &Arc<Config>,
+    secret: GitHubSecret,
+    slack: Arc<dyn Slack>,
+    slots: Slots,
+    pace: Pace,
+) -> Arc<Connect> {
     let config = config.clone();
     let clients = std::sync::Mutex::new(std::collections::HashMap::new());
     Arc::new(move |project: &Project| {
@@ -245,8 +254,14 @@ fn clients_for(config: &Config, secret: &GitHubSecret, project: &Project) -> Res
         GitHubSecret::Token(token) => TokenSource::personal(token.clone()),
         GitHubSecret::AppPrivateKey(key) => {
             let app_id = config.github.app_id.ok_or("`app_id` is missing in [github]")?;
-            TokenSource::app(api_url, app_id, key, config.github.installation_id, project.repo.clone())
-                .map_err(|error| error.to_string())?
+            TokenSource::app(
+                api_url,
+                app_id,
+                key,
+                config.github.installation_id,
+                project.repo.clone(),
+            )
+            .map_err(|error| error.to_string())?
         }
     };
     let tokens = Arc::new(tokens);
@@ -256,4 +271,3 @@ fn clients_for(config: &Config, secret: &GitHubSecret, project: &Project) -> Res
     let url = format!("{}/{}.git", config.github.git_url.trim_end_matches('/'), project.repo);
     Ok((Arc::new(github), Arc::new(GitCli::new(url, Arc::new(GitToken(tokens))))))
 }
-

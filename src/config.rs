@@ -403,9 +403,7 @@ impl Config {
 
     /// The project of this channel.
     pub fn project_of_channel(&self, channel: &str) -> Option<&Project> {
-        self.projects
-            .iter()
-            .find(|project| project.channel == channel)
+        self.projects.iter().find(|project| project.channel == channel)
     }
 }
 
@@ -415,10 +413,7 @@ fn read_config(report: &Report<'_>, text: &str) -> Option<Config> {
         Ok(table) => table,
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            report.problem(
-                offset,
-                format!("is not TOML: {}", error.message().replace('\n', ", ")),
-            );
+            report.problem(offset, format!("is not TOML: {}", error.message().replace('\n', ", ")));
             return None;
         }
     };
@@ -521,36 +516,15 @@ fn read_project(
     let repo = section.required("repo", "\"owner/name\"");
     let channel = required(&mut section, "channel", "\"C0123456789\"", rules::channel);
     for (key, value, taken) in [("name", &name, names), ("channel", &channel, channels)] {
-        if value
-            .as_ref()
-            .is_some_and(|value| !taken.insert(value.clone()))
-        {
-            section.problem(
-                key,
-                "is another project's already; each project needs its own",
-            );
+        if value.as_ref().is_some_and(|value| !taken.insert(value.clone())) {
+            section.problem(key, "is another project's already; each project needs its own");
         }
     }
 
     let base_branch = checked(&mut section, "base_branch", "staging", rules::branch);
-    let branch_prefix = checked(
-        &mut section,
-        "branch_prefix",
-        "deploy-",
-        rules::branch_prefix,
-    );
-    let release_tag = checked(
-        &mut section,
-        "release_tag",
-        "v{version}",
-        rules::release_tag,
-    );
-    let deploy_workflow = required(
-        &mut section,
-        "deploy_workflow",
-        "\"deploy.yml\"",
-        rules::workflow,
-    );
+    let branch_prefix = checked(&mut section, "branch_prefix", "deploy-", rules::branch_prefix);
+    let release_tag = checked(&mut section, "release_tag", "v{version}", rules::release_tag);
+    let deploy_workflow = required(&mut section, "deploy_workflow", "\"deploy.yml\"", rules::workflow);
     let time_zone = section.or("time_zone", Tz::UTC);
     let merge_method = section.or("merge_method", MergeMethod::default());
     let deploy_merge_method = section.or("deploy_merge_method", MergeMethod::default());
@@ -566,11 +540,7 @@ fn read_project(
     let version_files = read_version_files(&mut section);
     let permissions = read_permissions(section.section("permissions"));
     let timeouts = read_timeouts(section.section("timeouts"));
-    let freeze: Vec<_> = section
-        .sections("freeze")
-        .into_iter()
-        .map(read_freeze)
-        .collect();
+    let freeze: Vec<_> = section.sections("freeze").into_iter().map(read_freeze).collect();
     section.finish();
 
     Some(Project {
@@ -621,24 +591,14 @@ fn read_version_files(project: &mut Section<'_>) -> Option<Vec<VersionFile>> {
 }
 
 fn read_version_file(mut section: Section<'_>) -> Option<VersionFile> {
-    let path = required(
-        &mut section,
-        "path",
-        "\"package.json\"",
-        rules::version_file_path,
-    );
+    let path = required(&mut section, "path", "\"package.json\"", rules::version_file_path);
     let kind: Option<String> = section.required("kind", "\"json\"");
     let kind = kind.and_then(|kind| match kind.as_str() {
         "json" => Some(VersionFileKind::Json {
             pointer: required(&mut section, "pointer", "\"/version\"", rules::json_pointer)?,
         }),
         "toml" => Some(VersionFileKind::Toml {
-            key: required(
-                &mut section,
-                "key",
-                "\"package.version\"",
-                rules::dotted_key,
-            )?,
+            key: required(&mut section, "key", "\"package.version\"", rules::dotted_key)?,
         }),
         "yaml" => Some(VersionFileKind::Yaml {
             key: required(&mut section, "key", "\"version\"", rules::dotted_key)?,
@@ -707,10 +667,7 @@ fn read_timeouts(mut section: Section<'_>) -> Timeouts {
         stable_for: read("stable_for", default.stable_for),
     };
     if timeouts.poll_min > timeouts.poll_max {
-        section.problem(
-            "poll_min",
-            "is longer than `poll_max`; make it at most as long",
-        );
+        section.problem("poll_min", "is longer than `poll_max`; make it at most as long");
     }
     section.finish();
     timeouts
@@ -763,14 +720,7 @@ fn each(section: &mut Section<'_>, key: &str, rule: Rule) -> Vec<String> {
     values
 }
 
-word_setting!(
-    SlackMode,
-    NoChecks,
-    Bump,
-    CloseIssues,
-    MergeMethod,
-    RepoName
-);
+word_setting!(SlackMode, NoChecks, Bump, CloseIssues, MergeMethod, RepoName);
 
 /// Durations as people write them (`"60m"`), for serde.
 mod human_duration {
@@ -779,16 +729,11 @@ mod human_duration {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*duration))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(D::Error::custom)
     }

@@ -138,7 +138,9 @@ fn log_to_stderr(format: LogFormat, command: &Command) {
         _ => "info,hyper=warn,slack_morphism=warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
@@ -152,7 +154,9 @@ async fn run(command: Command) -> Result<(), String> {
         Command::Export(args) => export(&load(&args)?),
         Command::Import { flights, config } => {
             let config = load(&config)?;
-            let restored = sled_store::import(&flights, &config.data_dir).await.map_err(|error| error.to_string())?;
+            let restored = sled_store::import(&flights, &config.data_dir)
+                .await
+                .map_err(|error| error.to_string())?;
             say(&format!("restored: {}", restored.join(", ")));
             Ok(())
         }
@@ -245,7 +249,12 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
         Some(plan) => {
             let end = autopilot::play(&sandbox, plan, say).await;
             running.shutdown().await;
-            end.map(|end| say(&format!("The deployment ended as planned: {}.", format!("{end:?}").to_lowercase())))
+            end.map(|end| {
+                say(&format!(
+                    "The deployment ended as planned: {}.",
+                    format!("{end:?}").to_lowercase()
+                ))
+            })
         }
         None => {
             let page = Page {
@@ -254,7 +263,9 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
             };
             let listener = listen(args.port).await?;
             let address = listener.local_addr().map_err(|error| error.to_string())?;
-            say(&format!("The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it."));
+            say(&format!(
+                "The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it."
+            ));
             tokio::select! {
                 served = axum::serve(listener, page::router(page)).into_future() => served.map_err(|error| error.to_string()),
                 stopped = until_told_to_stop(running) => stopped,
@@ -267,6 +278,8 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
 async fn listen(port: u16) -> Result<tokio::net::TcpListener, String> {
     match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
         Ok(listener) => Ok(listener),
-        Err(_) => tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string()),
+        Err(_) => tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .map_err(|error| error.to_string()),
     }
 }

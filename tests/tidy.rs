@@ -17,19 +17,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("slack", &[]),
     ("config", &["github"]),
     ("deploy", &["config", "saga", "git", "github", "slack"]),
-    (
-        "bot",
-        &["config", "saga", "git", "github", "slack", "deploy"],
-    ),
-    (
-        "web",
-        &["config", "saga", "git", "github", "slack", "deploy"],
-    ),
+    ("bot", &["config", "saga", "git", "github", "slack", "deploy"]),
+    ("web", &["config", "saga", "git", "github", "slack", "deploy"]),
     (
         "sandbox",
-        &[
-            "config", "saga", "git", "github", "slack", "deploy", "bot", "web",
-        ],
+        &["config", "saga", "git", "github", "slack", "deploy", "bot", "web"],
     ),
     (
         "app",
@@ -66,8 +58,7 @@ fn modules_use_only_what_stands_left_of_them() {
             continue;
         }
         let layer = LAYERS.iter().find(|(name, _)| *name == module);
-        let (_, allowed) =
-            layer.unwrap_or_else(|| panic!("{}: `{module}` has no row in LAYERS", path.display()));
+        let (_, allowed) = layer.unwrap_or_else(|| panic!("{}: `{module}` has no row in LAYERS", path.display()));
         for used in used_modules(&code) {
             assert!(
                 used == module || allowed.contains(&used.as_str()),
@@ -82,10 +73,7 @@ fn modules_use_only_what_stands_left_of_them() {
 fn the_reader_of_imports_sees_every_form() {
     let code = "use crate::git::{self, Oid};\nuse crate::{\n    slack::{Post, Slack},\n    github,\n};\nfn f() { crate::saga::x() }\n// crate::web";
     let expected = ["git", "github", "saga", "slack"].map(str::to_owned);
-    assert_eq!(
-        used_modules(&without_comments(code)),
-        BTreeSet::from(expected)
-    );
+    assert_eq!(used_modules(&without_comments(code)), BTreeSet::from(expected));
 }
 
 #[test]
@@ -94,27 +82,18 @@ fn a_lint_is_allowed_only_with_a_reason() {
     for (path, code) in sources() {
         for found in attribute.find_iter(&code) {
             let text = found.as_str();
-            assert!(
-                text.contains("reason ="),
-                "{}: {text} gives no reason",
-                path.display()
-            );
+            assert!(text.contains("reason ="), "{}: {text} gives no reason", path.display());
         }
     }
 }
 
 #[test]
 fn the_manifest_asks_for_the_scopes_of_the_methods_called_and_no_more() {
-    let called = METHODS
-        .iter()
-        .flat_map(|(_, scopes)| scopes.iter().copied());
+    let called = METHODS.iter().flat_map(|(_, scopes)| scopes.iter().copied());
     let needed: BTreeSet<_> = called.chain(["commands"]).collect();
     let manifest = manifest();
     let asked = items_below(&manifest, "bot");
-    assert_eq!(
-        asked.iter().map(String::as_str).collect::<BTreeSet<_>>(),
-        needed
-    );
+    assert_eq!(asked.iter().map(String::as_str).collect::<BTreeSet<_>>(), needed);
     assert_eq!(asked.len(), needed.len(), "a scope stands twice");
 }
 
@@ -154,10 +133,7 @@ fn manifest() -> String {
 
 /// The items of the list under a key: enough of YAML for a file that this repository writes itself.
 fn items_below(yaml: &str, key: &str) -> Vec<String> {
-    let after = yaml
-        .lines()
-        .skip_while(|line| line.trim() != format!("{key}:"))
-        .skip(1);
+    let after = yaml.lines().skip_while(|line| line.trim() != format!("{key}:")).skip(1);
     after
         .map(str::trim)
         .filter(|line| !line.starts_with('#'))
@@ -187,9 +163,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn without_comments(code: &str) -> String {
-    let lines = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -202,8 +176,7 @@ fn module_of(path: &Path) -> String {
 fn used_modules(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for (at, path) in code.match_indices("crate::") {
-        let begins_a_word =
-            !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
+        let begins_a_word = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
         let rest = &code[at + path.len()..];
         match rest.strip_prefix('{') {
             _ if !begins_a_word => {}
@@ -237,9 +210,6 @@ fn heads_of_group(group: &str) -> Vec<String> {
 
 /// A module's name; types and macros of the root begin otherwise or don't exist.
 fn head(path: &str) -> Option<String> {
-    let name: String = path
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
+    let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!name.is_empty() && name != "self").then_some(name)
 }

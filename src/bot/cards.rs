@@ -4,14 +4,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::deploy::choice;
 use crate::deploy::text::{self, Medium};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{CarState, CarView, Decision, Question, QuestionKind, Stand, State, StepView, View};
+use crate::deploy::{Item, Ticked, choice};
 use crate::saga::run::choice as engine;
+use crate::slack::Content;
 use crate::slack::kit::{self, Style};
 use crate::slack::text::{escape, truncate};
-use crate::slack::Content;
 
 /// Pull requests that the card itself lists; the thread has them all.
 const CARD_CARS: usize = 12;
@@ -113,10 +113,12 @@ fn phase_line(phase: &crate::deploy::view::PhaseView) -> String {
         _ => String::new(),
     };
     let title = phase.phase.title();
-    let busy = phase
-        .steps
-        .iter()
-        .find(|step| !matches!(step.state, Stand::Pending | Stand::Done | Stand::Skipped | Stand::Undone));
+    let busy = phase.steps.iter().find(|step| {
+        !matches!(
+            step.state,
+            Stand::Pending | Stand::Done | Stand::Skipped | Stand::Undone
+        )
+    });
     let detail = busy.map(|step| format!(" · {}", step_detail(step))).unwrap_or_default();
     match phase.state {
         Stand::Pending => format!("{emoji} {title}"),
@@ -183,7 +185,9 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
             let mut blocks = Vec::new();
             if !changes.is_empty() {
                 let lines: Vec<String> = changes.iter().map(|change| format!("• {}", escape(change))).collect();
-                blocks.extend(kit::lines(&[vec!["⚠️ *The plan changed since you saw it last:*".to_owned()], lines].concat()));
+                blocks.extend(kit::lines(
+                    &[vec!["⚠️ *The plan changed since you saw it last:*".to_owned()], lines].concat(),
+                ));
             }
             if !foreign.is_empty() {
                 let lines: Vec<String> = foreign.iter().map(|commit| format!("• {}", escape(commit))).collect();
@@ -206,10 +210,13 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
         QuestionKind::Attention { step, error } => {
             let what = step.as_deref().unwrap_or("The deployment");
             let title = format!("{what} needs a decision");
-            (title, vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))])
+            (
+                title,
+                vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))],
+            )
         }
         QuestionKind::Checklist { items } => {
-            let done = items.iter().filter(|(_, tick)| tick.is_some()).count();
+            let done = items.iter().filter(|item| item.ticked.is_some()).count();
             let title = format!("After the release: {done} of {} done", items.len());
             (title, Vec::new())
         }
@@ -217,7 +224,10 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
             let numbers: Vec<String> = unmerged.iter().map(|number| format!("#{number}")).collect();
             let mut text = match numbers.as_slice() {
                 [] => "Every pull request of the train is merged.".to_owned(),
-                numbers => format!("Not merged, and still on the deploy branch: {}.", text::listed(numbers, "and")),
+                numbers => format!(
+                    "Not merged, and still on the deploy branch: {}.",
+                    text::listed(numbers, "and")
+                ),
             };
             if let Some(number) = deploy_pr {
                 text += &format!(" The deploy pull request #{number} is open.");
@@ -237,14 +247,26 @@ fn train(plan: &Plan) -> Vec<Value> {
     }
     let mut blocks = kit::lines(&lines);
     if !plan.excluded.is_empty() {
-        let mut lines = vec![format!("*Not on it:* {}", text::counted(plan.excluded.len(), "pull request"))];
-        lines.extend(plan.excluded.iter().take(LIST).map(|out| format!("• {}", text::excluded(out, Medium::Slack))));
+        let mut lines = vec![format!(
+            "*Not on it:* {}",
+            text::counted(plan.excluded.len(), "pull request")
+        )];
+        lines.extend(
+            plan.excluded
+                .iter()
+                .take(LIST)
+                .map(|out| format!("• {}", text::excluded(out, Medium::Slack))),
+        );
         if plan.excluded.len() > LIST {
             lines.push(format!("… and {} more", plan.excluded.len() - LIST));
         }
         blocks.extend(kit::lines(&lines));
     }
-    blocks.push(kit::section(&format!("{}\n{}", text::verdict(plan), text::version(plan))));
+    blocks.push(kit::section(&format!(
+        "{}\n{}",
+        text::verdict(plan),
+        text::version(plan)
+    )));
     blocks
 }
 
@@ -255,8 +277,8 @@ fn asked(view: &View, question: &Question) -> Content {
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(body);
     if let QuestionKind::Checklist { items } = &question.kind {
-        for (index, (item, tick)) in items.iter().enumerate() {
-            blocks.push(checklist_row(view, index, item, tick.as_ref()));
+        for (index, item) in items.iter().enumerate() {
+            blocks.push(checklist_row(view, index, item));
         }
     }
     blocks = kit::capped(blocks, "… the rest is on the dashboard.");
@@ -272,16 +294,11 @@ fn asked(view: &View, question: &Question) -> Content {
     }
 }
 
-fn checklist_row(
-    view: &View,
-    index: usize,
-    item: &str,
-    tick: Option<&(crate::saga::Actor, DateTime<Utc>)>,
-) -> Value {
-    let item = escape(&truncate(item, 500));
-    let text = match tick {
-        Some((by, at)) => format!("✅ ~{item}~ · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
-        None => format!("▫️ {item}"),
+fn checklist_row(view: &View, index: usize, item: &Item) -> Value {
+    let what = escape(&truncate(&item.text, 500));
+    let text = match &item.ticked {
+        Some(Ticked { by, at }) => format!("✅ ~{what}~ · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
+        None => what,
     };
     let option = json!({ "text": { "type": "plain_text", "text": "Done" }, "value": index.to_string() });
     let mut boxes = json!({
@@ -289,13 +306,13 @@ fn checklist_row(
         "action_id": format!("tick/{index}/{}", view.id),
         "options": [option.clone()],
     });
-    if tick.is_some() {
+    if item.ticked.is_some() {
         boxes["initial_options"] = json!([option]);
         boxes = kit::confirmed(boxes, "Un-tick?", "Somebody ticked this already.", "Un-tick", "Keep");
     }
     // Slack's client keeps a box's state by its block's id: another state needs another id to be shown.
     let mut row = kit::section_with(&text, boxes);
-    row["block_id"] = json!(format!("tick/{}/{index}/{}", view.id, tick.is_some()));
+    row["block_id"] = json!(format!("tick/{}/{index}/{}", view.id, item.ticked.is_some()));
     row
 }
 
@@ -335,7 +352,10 @@ fn buttons(view: &View, question: &Question) -> Vec<Value> {
             _ => kit::button(label, &action, &value, Style::Plain),
         });
     }
-    let before_the_merges = matches!(question.kind, QuestionKind::ConfirmPrList { .. } | QuestionKind::Approve { .. });
+    let before_the_merges = matches!(
+        question.kind,
+        QuestionKind::ConfirmPrList { .. } | QuestionKind::Approve { .. }
+    );
     if before_the_merges {
         let value = json!({ "d": view.id }).to_string();
         buttons.push(kit::button("Abort", "abort", &value, Style::Danger));
@@ -350,14 +370,14 @@ fn decided(view: &View, decision: &Decision) -> Content {
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(body);
     if let QuestionKind::Checklist { items } = &decision.kind {
-        let line = |(item, tick): &(String, Option<(crate::saga::Actor, DateTime<Utc>)>)| match tick {
-            Some((by, at)) => format!(
+        let line = |item: &Item| match &item.ticked {
+            Some(Ticked { by, at }) => format!(
                 "✅ {} · {} {}",
-                escape(&truncate(item, 140)),
+                escape(&truncate(&item.text, 500)),
                 Medium::Slack.person(by),
                 Medium::Slack.time(*at)
             ),
-            None => format!("▫️ {}", escape(&truncate(item, 140))),
+            None => format!("▫️ {}", escape(&truncate(&item.text, 500))),
         };
         blocks.extend(kit::lines(&items.iter().map(line).collect::<Vec<_>>()));
     }
@@ -400,8 +420,13 @@ fn outcome(view: &View) -> Content {
 pub fn status(view: &View) -> Content {
     let mut content = card(view);
     for question in &view.questions {
-        content.blocks.push(kit::section(&text::wait(view, question, Medium::Slack)));
-        let buttons: Vec<Value> = buttons(view, question).into_iter().filter(|button| button["action_id"] != "abort").collect();
+        content
+            .blocks
+            .push(kit::section(&text::wait(view, question, Medium::Slack)));
+        let buttons: Vec<Value> = buttons(view, question)
+            .into_iter()
+            .filter(|button| button["action_id"] != "abort")
+            .collect();
         if !buttons.is_empty() {
             content.blocks.push(kit::actions(buttons));
         }
@@ -451,7 +476,9 @@ fn reminder_due(question: &Question, n: u32) -> Option<DateTime<Utc>> {
 
 /// The newest reminder that is due; older ones were posted at their time, or the process was down and one is enough.
 fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
-    let due = (1..=20).take_while(|&n| reminder_due(question, n).is_some_and(|at| at <= now)).last()?;
+    let due = (1..=20)
+        .take_while(|&n| reminder_due(question, n).is_some_and(|at| at <= now))
+        .last()?;
     let sentence = format!("🔔 {}", text::wait(view, question, Medium::Slack));
     Some(Message {
         slot: format!("reminder/{}/{due}", question.key),

@@ -22,10 +22,22 @@ const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--
 
 /// Every word, in the order of the help.
 pub const WORDS: [Word; 9] = [
-    word("start", START, "ship the approved pull requests; you confirm the list first"),
-    word("plan", "[as start]", "what would ship, rehearsal included; touches nothing"),
+    word(
+        "start",
+        START,
+        "ship the approved pull requests; you confirm the list first",
+    ),
+    word(
+        "plan",
+        "[as start]",
+        "what would ship, rehearsal included; touches nothing",
+    ),
     word("status", "", "what runs now and what it waits for"),
-    word("abort", "[reason]", "undo everything; only before the point of no return"),
+    word(
+        "abort",
+        "[reason]",
+        "undo everything; only before the point of no return",
+    ),
     word("retry", "", "try again what failed"),
     word("history", "", "the latest deployments"),
     word("show", "<id>", "one deployment"),
@@ -182,22 +194,37 @@ mod tests {
     #[test]
     fn nothing_is_the_overview_and_an_unknown_word_never_acts() {
         assert_eq!(parse("  "), Ok(Command::Overview));
-        assert_eq!(parse("strat"), Err("there is no `strat`; did you mean `start`?".to_owned()));
+        assert_eq!(
+            parse("strat"),
+            Err("there is no `strat`; did you mean `start`?".to_owned())
+        );
         assert_eq!(parse("rm -rf"), Err("there is no `rm`".to_owned()));
     }
 
     #[test]
     fn lists_of_numbers_are_read_in_any_spelling() {
-        for text in ["start --only #12,#15", "start --only 12, 15", "start --only=#12,15", "START --only #12 #15"] {
+        for text in [
+            "start --only #12,#15",
+            "start --only 12, 15",
+            "start --only=#12,15",
+            "START --only #12 #15",
+        ] {
             assert_eq!(started(text).selection.only, [12, 15], "{text}");
         }
         assert_eq!(started("start minor --exclude #3").selection.exclude, [3]);
-        assert_eq!(started("start --exclude #3 minor").bump, Some(Bump::By(crate::config::Bump::Minor)));
+        assert_eq!(
+            started("start --exclude #3 minor").bump,
+            Some(Bump::By(crate::config::Bump::Minor))
+        );
     }
 
     #[test]
     fn nonsense_is_named() {
-        assert!(parse("start --only").unwrap_err().contains("needs pull request numbers"));
+        assert!(
+            parse("start --only")
+                .unwrap_err()
+                .contains("needs pull request numbers")
+        );
         assert!(parse("start --force").unwrap_err().contains("--force"));
         assert!(parse("start patch minor").unwrap_err().contains("too many"));
         assert!(parse("start --only #x").is_err());

@@ -31,7 +31,10 @@ impl Bot {
         if let Some(item) = action.action_id.strip_prefix("tick/") {
             return self.tick(item, &action).await;
         }
-        let click: Option<Click> = action.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+        let click: Option<Click> = action
+            .value
+            .as_deref()
+            .and_then(|value| serde_json::from_str(value).ok());
         match (action.action_id.as_str(), click) {
             // Links: Slack tells us, too.
             (open, _) if open.starts_with("open_") => Ok(Told::Nothing),
@@ -62,7 +65,9 @@ impl Bot {
             return Ok(Told::Privately(text::project_gone(&view.project)));
         };
         if let Some(refusal) = self.may_decide(&project, &view, chosen, user).await {
-            return Ok(self.refuse(&project, user, &format!("{chosen} {}", click.key), refusal).await);
+            return Ok(self
+                .refuse(&project, user, &format!("{chosen} {}", click.key), refusal)
+                .await);
         }
         let question = view.questions.iter().find(|question| question.key == click.key);
         let by = Actor::Slack(user.to_owned());
@@ -76,7 +81,9 @@ impl Bot {
         let appended = match (chosen, question.map(|question| &question.kind)) {
             // The engine decides once enough different people have voted.
             (choice::APPROVE, Some(QuestionKind::Approve { approvals, .. })) if *approvals > 1 => {
-                engine.signal(&journal, &click.key, by, json!(choice::APPROVE), also).await
+                engine
+                    .signal(&journal, &click.key, by, json!(choice::APPROVE), also)
+                    .await
             }
             _ => {
                 let payload = json!({ "digest": click.digest });
@@ -88,7 +95,9 @@ impl Bot {
 
     fn not_this_plan(&self, question: Option<&Question>, click: &Click) -> Option<crate::slack::Content> {
         match question.map(|question| &question.kind) {
-            Some(QuestionKind::Approve { digest, .. }) if click.digest.as_deref() != Some(digest) => Some(text::another_plan()),
+            Some(QuestionKind::Approve { digest, .. }) if click.digest.as_deref() != Some(digest) => {
+                Some(text::another_plan())
+            }
             _ => None,
         }
     }
@@ -175,7 +184,10 @@ impl Bot {
         };
         let by = Actor::Slack(action.user.clone());
         let also = self.once(&action.id);
-        let appended = self.engine().signal(&journal, "post_release_checklist", by, json!(tick), also).await;
+        let appended = self
+            .engine()
+            .signal(&journal, "post_release_checklist", by, json!(tick), also)
+            .await;
         settled(appended, |why| Told::Privately(undecidable(why)))
     }
 
@@ -193,9 +205,16 @@ impl Bot {
         match submission.callback_id.as_str() {
             modals::EDIT => self.edited(&project, &journal, &view, &context, &submission).await,
             modals::ABORT => {
-                let reason = submission.values.get("reason").and_then(|values| values.first()).cloned();
+                let reason = submission
+                    .values
+                    .get("reason")
+                    .and_then(|values| values.first())
+                    .cloned();
                 let reason = reason.filter(|reason| !reason.trim().is_empty());
-                match self.abort(&project, &journal, &submission.user, reason, &submission.id).await? {
+                match self
+                    .abort(&project, &journal, &submission.user, reason, &submission.id)
+                    .await?
+                {
                     Told::Nothing => Ok(Ack::Empty),
                     Told::Privately(content) => Ok(complaint("reason", &content.text)),
                 }
@@ -213,7 +232,8 @@ impl Bot {
         submission: &Submission,
     ) -> Result<Ack, String> {
         if let Some(refusal) = self.may_decide(project, view, choice::EDIT, &submission.user).await {
-            self.refuse(project, &submission.user, "edit the list", refusal.clone()).await;
+            self.refuse(project, &submission.user, "edit the list", refusal.clone())
+                .await;
             return Ok(complaint("order", &refusal));
         }
         let selection = match modals::edited(&submission.values) {
@@ -222,7 +242,10 @@ impl Bot {
         };
         let by = Actor::Slack(submission.user.clone());
         let also = self.once(&submission.id);
-        let decided = self.engine().decide(journal, &context.key, choice::EDIT, by, json!(selection), also).await;
+        let decided = self
+            .engine()
+            .decide(journal, &context.key, choice::EDIT, by, json!(selection), also)
+            .await;
         match settled(decided, |why| Told::Privately(undecidable(why)))? {
             Told::Nothing => Ok(Ack::Empty),
             Told::Privately(content) => Ok(complaint("order", &content.text)),

@@ -106,7 +106,14 @@ impl Bot {
     async fn start(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
         let holders = &project.permissions.start;
         if !self.0.people.among(&typed.user, holders).await {
-            return Ok(self.refuse(project, &typed.user, "start", text::may_not("start a deployment", holders)).await);
+            return Ok(self
+                .refuse(
+                    project,
+                    &typed.user,
+                    "start",
+                    text::may_not("start a deployment", holders),
+                )
+                .await);
         }
         let request = Request {
             project: project.clone(),
@@ -116,7 +123,11 @@ impl Bot {
         };
         let input = write_request(&request)?;
         let by = Actor::Slack(typed.user.clone());
-        match self.engine().start(&project.name, by, input, self.once(&typed.id)).await {
+        match self
+            .engine()
+            .start(&project.name, by, input, self.once(&typed.id))
+            .await
+        {
             Ok(_) => Ok(Told::Nothing),
             Err(StartError::Running(id)) => {
                 let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
@@ -150,7 +161,10 @@ impl Bot {
     }
 
     fn status(&self, project: &Project) -> Result<Told, String> {
-        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+        let running = self
+            .engine()
+            .running(&project.name)
+            .map_err(|error| error.to_string())?;
         Ok(Told::Privately(match running {
             Some(journal) => cards::status(&View::of(journal.id(), &journal.history())),
             None => text::nothing_runs(project),
@@ -177,10 +191,12 @@ impl Bot {
     fn show(&self, project: &Project, id: &str) -> Result<Told, String> {
         let journal = self.engine().journal(id).map_err(|error| error.to_string())?;
         let view = journal.map(|journal| View::of(id, &journal.history()));
-        Ok(Told::Privately(match view.filter(|view| view.project == project.name) {
-            Some(view) => cards::status(&view),
-            None => text::unknown_deployment(id),
-        }))
+        Ok(Told::Privately(
+            match view.filter(|view| view.project == project.name) {
+                Some(view) => cards::status(&view),
+                None => text::unknown_deployment(id),
+            },
+        ))
     }
 
     async fn whoami(&self, project: &Project, user: &str) -> Told {
@@ -200,18 +216,36 @@ impl Bot {
         Told::Privately(text::whoami(user, login, &may))
     }
 
-    async fn abort_running(&self, project: &Project, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
-        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+    async fn abort_running(
+        &self,
+        project: &Project,
+        user: &str,
+        reason: Option<String>,
+        id: &str,
+    ) -> Result<Told, String> {
+        let running = self
+            .engine()
+            .running(&project.name)
+            .map_err(|error| error.to_string())?;
         match running {
             Some(journal) => self.abort(project, &journal, user, reason, id).await,
             None => Ok(Told::Privately(text::nothing_runs(project))),
         }
     }
 
-    async fn abort(&self, project: &Project, journal: &Journal, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
+    async fn abort(
+        &self,
+        project: &Project,
+        journal: &Journal,
+        user: &str,
+        reason: Option<String>,
+        id: &str,
+    ) -> Result<Told, String> {
         let holders = &project.permissions.abort;
         if !self.0.people.among(user, holders).await {
-            return Ok(self.refuse(project, user, "abort", text::may_not("abort a deployment", holders)).await);
+            return Ok(self
+                .refuse(project, user, "abort", text::may_not("abort a deployment", holders))
+                .await);
         }
         let by = Actor::Slack(user.to_owned());
         let aborted = self.engine().abort(journal, by, reason, self.once(id)).await;
@@ -219,12 +253,19 @@ impl Bot {
     }
 
     async fn retry(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
-        let running = self.engine().running(&project.name).map_err(|error| error.to_string())?;
+        let running = self
+            .engine()
+            .running(&project.name)
+            .map_err(|error| error.to_string())?;
         let Some(journal) = running else {
             return Ok(Told::Privately(text::nothing_runs(project)));
         };
         let choice = crate::saga::run::choice::RETRY;
-        let question = journal.history().open_checkpoints().find(|open| open.choices.iter().any(|known| known == choice)).map(|open| open.key.clone());
+        let question = journal
+            .history()
+            .open_checkpoints()
+            .find(|open| open.choices.iter().any(|known| known == choice))
+            .map(|open| open.key.clone());
         match question {
             Some(key) => {
                 let click = decide::Click {
@@ -266,7 +307,10 @@ impl Bot {
 }
 
 fn help(complaint: Option<&str>) -> Content {
-    let words: Vec<_> = command::WORDS.iter().map(|word| (word.word, word.arguments, word.help)).collect();
+    let words: Vec<_> = command::WORDS
+        .iter()
+        .map(|word| (word.word, word.arguments, word.help))
+        .collect();
     text::help(&words, complaint)
 }
 
@@ -316,6 +360,8 @@ impl Bot {
     fn running_views(&self) -> Vec<View> {
         let running = |project: &Project| self.engine().running(&project.name).ok().flatten();
         let journals = self.0.config.projects.iter().filter_map(running);
-        journals.map(|journal| View::of(journal.id(), &journal.history())).collect()
+        journals
+            .map(|journal| View::of(journal.id(), &journal.history()))
+            .collect()
     }
 }

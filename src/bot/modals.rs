@@ -45,12 +45,22 @@ fn modal(callback: &str, title: &str, submit: &str, context: &Context, blocks: V
 
 /// Include, exclude, order: every approved pull request with a box, those on the train ticked.
 pub fn edit(context: &Context, plan: &Plan) -> Value {
-    let mut rows: Vec<(u64, String, bool)> = plan.cars.iter().map(|car| (car.number, option_text(car), true)).collect();
+    let mut rows: Vec<(u64, String, bool)> = plan
+        .cars
+        .iter()
+        .map(|car| (car.number, option_text(car), true))
+        .collect();
     let choosable = |reason: &Reason| matches!(reason, Reason::LeftOut | Reason::Conflict { .. } | Reason::HeadMoved);
     for out in plan.excluded.iter().filter(|out| choosable(&out.reason)) {
-        rows.push((out.number, format!("#{} {} ({})", out.number, out.title, out.reason), false));
+        rows.push((
+            out.number,
+            format!("#{} {} ({})", out.number, out.title, out.reason),
+            false,
+        ));
     }
-    let mut blocks = vec![kit::section("Tick the pull requests that ride. The list is rehearsed again before you confirm it.")];
+    let mut blocks = vec![kit::section(
+        "Tick the pull requests that ride. The list is rehearsed again before you confirm it.",
+    )];
     for (index, group) in rows.chunks(GROUP).take(OFFERED / GROUP).enumerate() {
         let option = |(number, text, _): &(u64, String, bool)| {
             json!({
@@ -103,10 +113,17 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
         .flat_map(|(_, numbers)| numbers.iter().filter_map(|number| number.parse().ok()))
         .collect();
     if ticked.is_empty() {
-        return Err(("include_0".to_owned(), "Tick at least one, or abort the deployment.".to_owned()));
+        return Err((
+            "include_0".to_owned(),
+            "Tick at least one, or abort the deployment.".to_owned(),
+        ));
     }
     let mut only: Vec<u64> = Vec::new();
-    let typed = values.get("order").and_then(|values| values.first()).cloned().unwrap_or_default();
+    let typed = values
+        .get("order")
+        .and_then(|values| values.first())
+        .cloned()
+        .unwrap_or_default();
     for word in typed.split([',', ' ', '\n']).filter(|word| !word.is_empty()) {
         let number = word.trim_start_matches('#').parse();
         match number {
@@ -132,8 +149,15 @@ pub fn abort(view: &View) -> Value {
     let retargeted = view.unmerged();
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
-        lines.push(format!("• {} go back to `{}`", text::listed(&numbers, "and"), escape(&view.base)));
-        lines.push("• reviews that the retarget dismissed are asked for again; the approvals themselves don't come back".to_owned());
+        lines.push(format!(
+            "• {} go back to `{}`",
+            text::listed(&numbers, "and"),
+            escape(&view.base)
+        ));
+        lines.push(
+            "• reviews that the retarget dismissed are asked for again; the approvals themselves don't come back"
+                .to_owned(),
+        );
     }
     if let Some(branch) = &view.branch {
         lines.push(format!("• the branch `{}` is deleted", escape(branch)));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
+use crate::deploy::train::Plan;
 use crate::deploy::world::{World, remove};
 use crate::deploy::{Connect, Request, dry_run, write_request};
-use crate::deploy::train::Plan;
 use crate::saga::retry::RetryPolicy;
 use crate::saga::run::Core;
 use crate::saga::store::Memory;

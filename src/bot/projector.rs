@@ -49,7 +49,13 @@ impl From<StoreError> for Halt {
 
 impl Projector {
     /// One that does nothing until [`Projector::run`].
-    pub fn new(engine: Engine<Deployments>, slack: Arc<dyn Slack>, slots: Slots, gap: Duration, stop: CancellationToken) -> Self {
+    pub fn new(
+        engine: Engine<Deployments>,
+        slack: Arc<dyn Slack>,
+        slots: Slots,
+        gap: Duration,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             engine,
             slack,
@@ -65,7 +71,14 @@ impl Projector {
         let tasks = TaskTracker::new();
         let mut followed = std::collections::HashSet::new();
         let mut known = self.slots.unsettled().unwrap_or_default();
-        let heads = self.engine.store().heads().into_iter().rev().take(20).map(|head| head.saga);
+        let heads = self
+            .engine
+            .store()
+            .heads()
+            .into_iter()
+            .rev()
+            .take(20)
+            .map(|head| head.saga);
         known.extend(heads);
         loop {
             for id in known.drain(..) {
@@ -172,8 +185,14 @@ impl Projector {
             step_key: message.slot.clone(),
         };
         match known {
-            Some(Slot { ts: Some(_), digest: shown }) if shown == digest => return Ok(()),
-            Some(Slot { ts: Some(ts), .. }) => match self.update(view, &ts, message.content.clone(), metadata.clone()).await? {
+            Some(Slot {
+                ts: Some(_),
+                digest: shown,
+            }) if shown == digest => return Ok(()),
+            Some(Slot { ts: Some(ts), .. }) => match self
+                .update(view, &ts, message.content.clone(), metadata.clone())
+                .await?
+            {
                 Updated::Done => {
                     posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
                 }
@@ -197,7 +216,14 @@ impl Projector {
         }
     }
 
-    async fn post(&self, view: &View, posted: &mut Posted, message: Message, metadata: Metadata, digest: u64) -> Result<(), Halt> {
+    async fn post(
+        &self,
+        view: &View,
+        posted: &mut Posted,
+        message: Message,
+        metadata: Metadata,
+        digest: u64,
+    ) -> Result<(), Halt> {
         let thread = match message.slot.as_str() {
             CARD => None,
             _ => posted.root().cloned(),
@@ -213,7 +239,10 @@ impl Projector {
         };
         let slot = match found {
             // It may say something older: the next round edits it.
-            Some(ts) => Slot { ts: Some(ts), digest: 0 },
+            Some(ts) => Slot {
+                ts: Some(ts),
+                digest: 0,
+            },
             None => {
                 let post = Post {
                     channel: view.channel.clone(),
@@ -230,7 +259,10 @@ impl Projector {
     }
 
     async fn find(&self, view: &View, thread: Option<Ts>, metadata: &Metadata) -> Result<Option<Ts>, Halt> {
-        self.slack.find(&view.channel, thread, metadata).await.map_err(Halt::Slack)
+        self.slack
+            .find(&view.channel, thread, metadata)
+            .await
+            .map_err(Halt::Slack)
     }
 }
 

@@ -82,7 +82,9 @@ impl Slots {
     pub fn unsettled(&self) -> Result<Vec<String>, StoreError> {
         let all = self.0.scan("posted/")?.into_iter();
         let open = all.filter(|(_, value)| !value["settled"].as_bool().unwrap_or(false));
-        Ok(open.filter_map(|(key, _)| key.strip_prefix("posted/").map(str::to_owned)).collect())
+        Ok(open
+            .filter_map(|(key, _)| key.strip_prefix("posted/").map(str::to_owned))
+            .collect())
     }
 }
 
@@ -95,6 +97,9 @@ impl Thread for Slots {
             kind: slack::ErrorKind::Transient,
         };
         let posted = self.read(deployment).map_err(|error| missing(error.to_string()))?;
-        posted.root().cloned().ok_or_else(|| missing("the deployment's message isn't in the channel yet".to_owned()))
+        posted
+            .root()
+            .cloned()
+            .ok_or_else(|| missing("the deployment's message isn't in the channel yet".to_owned()))
     }
 }

@@ -5,11 +5,7 @@ use std::time::Duration;
 type Verdict = Result<(), String>;
 
 fn must(holds: bool, sentence: &str) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(sentence.to_owned())
-    }
+    if holds { Ok(()) } else { Err(sentence.to_owned()) }
 }
 
 pub(super) fn positive(duration: Duration) -> Verdict {
@@ -80,9 +76,7 @@ pub(super) fn who(text: &str) -> Verdict {
 fn slack_id(text: &str, initials: &str) -> bool {
     text.len() >= 2
         && text.starts_with(|c| initials.contains(c))
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
 pub(super) fn login(text: &str) -> Verdict {
@@ -155,9 +149,7 @@ pub(super) fn version_file_path(text: &str) -> Verdict {
     let sound = !text.contains('\\')
         && !text.starts_with('-')
         && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !text
-            .split('/')
-            .any(|part| part.eq_ignore_ascii_case(".git"));
+        && !text.split('/').any(|part| part.eq_ignore_ascii_case(".git"));
     must(
         sound,
         "must be a path inside the repository such as \"app/package.json\": relative, with `/`, without `..`",
@@ -214,8 +206,8 @@ mod tests {
             branch,
             &["staging", "release/1.x", "a@b", "ünïcode"],
             &[
-                "", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/",
-                "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "@", "a@{1}", "HEAD", "a\u{7f}",
+                "", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "/a", "a/", "a//b", ".a",
+                "a/.b", "a.lock", "a.lock/b", "a.", "@", "a@{1}", "HEAD", "a\u{7f}",
             ],
         );
         accepts_and_refuses(branch_prefix, &["deploy-", "deploy/"], &["-", "a b", "/"]);
@@ -260,11 +252,7 @@ mod tests {
         );
         accepts_and_refuses(slack_user, &["U024BE7LH", "W01"], &["S01", "@ana", "u01"]);
         accepts_and_refuses(who, &["*", "U024BE7LH", "S0DEPLOYERS"], &["", "ana", "C01"]);
-        accepts_and_refuses(
-            login,
-            &["octocat", "a-b", "ana_corp"],
-            &["@octocat", "", "-a", "a b"],
-        );
+        accepts_and_refuses(login, &["octocat", "a-b", "ana_corp"], &["@octocat", "", "-a", "a b"]);
         accepts_and_refuses(
             workflow,
             &["deploy.yml", "d.yaml"],
@@ -272,21 +260,11 @@ mod tests {
         );
         accepts_and_refuses(json_pointer, &["/version"], &["version", ""]);
         accepts_and_refuses(dotted_key, &["version", "a.b"], &["", "a..b", ".a"]);
-        accepts_and_refuses(
-            regex_with_one_group,
-            &["v(.+)", "(?:a)(b)"],
-            &["v", "(a)(b)", "("],
-        );
+        accepts_and_refuses(regex_with_one_group, &["v(.+)", "(?:a)(b)"], &["v", "(a)(b)", "("]);
         accepts_and_refuses(
             base_url,
             &["https://slack.com/api", "http://127.0.0.1:9/api/"],
-            &[
-                "slack.com",
-                "ftp://x",
-                "https://a:b@c",
-                "https://a/?q",
-                "https://a/#f",
-            ],
+            &["slack.com", "ftp://x", "https://a:b@c", "https://a/?q", "https://a/#f"],
         );
     }
 }

@@ -42,10 +42,7 @@ pub enum GitHubSecret {
 
 impl Secrets {
     /// Takes what `config` needs from the environment; `variable` looks one up, so that tests need no environment of their own.
-    pub fn from_env(
-        config: &Config,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
+    pub fn from_env(config: &Config, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut reader = Reader {
             variable,
             problems: Vec::new(),
@@ -84,7 +81,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 .map(SlackSecret::SigningSecret),
         };
         let github = if config.github.app_id.is_some() {
-            let mend = "download a private key from the GitHub App's settings, or remove `github.app_id` and set GITHUB_TOKEN";
+            let mend =
+                "download a private key from the GitHub App's settings, or remove `github.app_id` and set GITHUB_TOKEN";
             self.required("GITHUB_APP_PRIVATE_KEY", mend)
                 .map(GitHubSecret::AppPrivateKey)
         } else {
@@ -110,10 +108,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     /// A Slack token: its beginning tells whether it is the right kind.
     fn token(&mut self, name: &str, prefix: &str, page: &str) -> Option<SecretString> {
-        let token = self.required(
-            name,
-            &format!("copy it from https://api.slack.com/apps, {page}"),
-        )?;
+        let token = self.required(name, &format!("copy it from https://api.slack.com/apps, {page}"))?;
         if !token.expose_secret().starts_with(prefix) {
             self.problems.push(format!(
                 "{name} does not begin with {prefix}, so it is another kind of token; copy it from https://api.slack.com/apps, {page}"
@@ -137,17 +132,17 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let file_name = format!("{name}_FILE");
         let text = match (self.variable(name), self.variable(&file_name)) {
             (Some(_), Some(_)) => {
-                self.problems.push(format!(
-                    "{name} and {file_name} are both set; unset one of them"
-                ));
+                self.problems
+                    .push(format!("{name} and {file_name} are both set; unset one of them"));
                 return None;
             }
             (Some(text), None) => text,
             (None, Some(path)) => match std::fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) => {
-                    self.problems
-                        .push(format!("{file_name} names `{path}`, which cannot be read ({error}); mend the path or the file"));
+                    self.problems.push(format!(
+                        "{file_name} names `{path}`, which cannot be read ({error}); mend the path or the file"
+                    ));
                     return None;
                 }
             },
@@ -155,9 +150,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         let text = text.trim();
         if text.is_empty() {
-            self.problems.push(format!(
-                "{file_name} names an empty file; write the secret into it"
-            ));
+            self.problems
+                .push(format!("{file_name} names an empty file; write the secret into it"));
             return None;
         }
         Some(text.into())
@@ -204,10 +198,7 @@ mod tests {
         let secrets = read("", &SOUND).unwrap();
         assert_eq!(secrets.slack_bot_token.expose_secret(), "xoxb-1");
         let printed = format!("{secrets:?}");
-        assert!(
-            !printed.contains("xoxb-1") && !printed.contains("ghp_1"),
-            "{printed}"
-        );
+        assert!(!printed.contains("xoxb-1") && !printed.contains("ghp_1"), "{printed}");
     }
 
     #[test]

@@ -63,12 +63,7 @@ impl<'t> Report<'t> {
     }
 
     fn line(&self, offset: usize) -> usize {
-        1 + self
-            .text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count()
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 }
 
@@ -83,20 +78,10 @@ pub(super) struct Section<'r> {
 
 impl<'r> Section<'r> {
     pub(super) fn root(report: &'r Report<'r>, table: &'r Spanned<DeTable<'r>>) -> Self {
-        Self::new(
-            report,
-            String::new(),
-            table.span().start,
-            Some(table.get_ref()),
-        )
+        Self::new(report, String::new(), table.span().start, Some(table.get_ref()))
     }
 
-    fn new(
-        report: &'r Report<'r>,
-        path: String,
-        offset: usize,
-        table: Option<&'r DeTable<'r>>,
-    ) -> Self {
+    fn new(report: &'r Report<'r>, path: String, offset: usize, table: Option<&'r DeTable<'r>>) -> Self {
         Self {
             report,
             path,
@@ -134,10 +119,7 @@ impl<'r> Section<'r> {
         if value.is_some() && table.is_none() {
             self.problem(
                 key,
-                &format!(
-                    "must be a table; write `[{}]` above its settings",
-                    self.header_of(key)
-                ),
+                &format!("must be a table; write `[{}]` above its settings", self.header_of(key)),
             );
         }
         let offset = value.map_or(self.offset, |value| value.span().start);
@@ -173,15 +155,11 @@ impl<'r> Section<'r> {
     }
 
     /// All pairs of a table whose keys are the user's own.
-    pub(super) fn pairs(
-        self,
-        rule: impl Fn(&str, &str) -> Result<(), String>,
-    ) -> BTreeMap<String, String> {
+    pub(super) fn pairs(self, rule: impl Fn(&str, &str) -> Result<(), String>) -> BTreeMap<String, String> {
         let mut pairs = BTreeMap::new();
         for (key, value) in self.table.into_iter().flatten() {
             let key = key.get_ref().to_string();
-            let value =
-                String::read(value.get_ref()).and_then(|value| rule(&key, &value).map(|()| value));
+            let value = String::read(value.get_ref()).and_then(|value| rule(&key, &value).map(|()| value));
             match value {
                 Ok(value) => drop(pairs.insert(key, value)),
                 Err(sentence) => self.problem(&key, &sentence),
@@ -283,15 +261,8 @@ fn must_be(expected: &str, value: &DeValue<'_>) -> String {
 }
 
 /// A setting written as a string that `parse` understands.
-fn read_text<T>(
-    value: &DeValue<'_>,
-    expected: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, String> {
-    value
-        .as_str()
-        .and_then(parse)
-        .ok_or_else(|| must_be(expected, value))
+fn read_text<T>(value: &DeValue<'_>, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+    value.as_str().and_then(parse).ok_or_else(|| must_be(expected, value))
 }
 
 impl Setting for String {
@@ -312,11 +283,9 @@ impl Setting for PathBuf {
 
 impl Setting for SocketAddr {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        read_text(
-            value,
-            "an IP address and a port such as \"127.0.0.1:8080\"",
-            |text| text.parse().ok(),
-        )
+        read_text(value, "an IP address and a port such as \"127.0.0.1:8080\"", |text| {
+            text.parse().ok()
+        })
     }
 }
 
@@ -329,11 +298,9 @@ impl Setting for Duration {
 
 impl Setting for Tz {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        read_text(
-            value,
-            "an IANA time zone such as \"Europe/Paris\"",
-            |text| text.parse().ok(),
-        )
+        read_text(value, "an IANA time zone such as \"Europe/Paris\"", |text| {
+            text.parse().ok()
+        })
     }
 }
 
@@ -371,9 +338,7 @@ impl Setting for u64 {
 impl Setting for u32 {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let number = u64::read(value)?;
-        number
-            .try_into()
-            .map_err(|_| format!("must be at most {}", Self::MAX))
+        number.try_into().map_err(|_| format!("must be at most {}", Self::MAX))
     }
 }
 
@@ -384,9 +349,7 @@ impl<T: Setting> Setting for Vec<T> {
             .ok_or_else(|| must_be("a list such as [\"one\", \"two\"]", value))?;
         items
             .iter()
-            .map(|item| {
-                T::read(item.get_ref()).map_err(|sentence| format!("has an item that {sentence}"))
-            })
+            .map(|item| T::read(item.get_ref()).map_err(|sentence| format!("has an item that {sentence}")))
             .collect()
     }
 }

@@ -23,14 +23,8 @@ fn a_minimal_file_has_the_documented_defaults() {
     assert_eq!(config.slack.mode, SlackMode::Socket);
     assert_eq!(config.github.write_gap, Duration::from_secs(1));
     assert_eq!(config.history.keep, 200);
-    assert_eq!(
-        (&*project.base_branch, &*project.branch_prefix),
-        ("staging", "deploy-")
-    );
-    assert_eq!(
-        (project.bump, project.no_checks),
-        (Bump::Patch, NoChecks::Pass)
-    );
+    assert_eq!((&*project.base_branch, &*project.branch_prefix), ("staging", "deploy-"));
+    assert_eq!((project.bump, project.no_checks), (Bump::Patch, NoChecks::Pass));
     assert_eq!(project.permissions, Permissions::default());
     assert_eq!(project.timeouts, Timeouts::default());
 }
@@ -39,10 +33,7 @@ fn a_minimal_file_has_the_documented_defaults() {
 fn the_example_parses_and_its_defaults_are_the_defaults() {
     let example = Config::parse(EXAMPLE, "example").unwrap();
     let minimal = Config::parse(MINIMAL, "minimal").unwrap();
-    assert_eq!(
-        (example.slack, example.github),
-        (minimal.slack, minimal.github)
-    );
+    assert_eq!((example.slack, example.github), (minimal.slack, minimal.github));
     let (example, minimal) = (&example.projects[0], &minimal.projects[0]);
     assert_eq!(example.timeouts, minimal.timeouts);
     assert_eq!(
@@ -153,10 +144,7 @@ fn a_syntax_error_has_its_line() {
 
 #[test]
 fn a_project_survives_the_journal() {
-    let project = Config::parse(EXAMPLE, "example")
-        .unwrap()
-        .projects
-        .remove(0);
+    let project = Config::parse(EXAMPLE, "example").unwrap().projects.remove(0);
     let json = serde_json::to_value(&project).unwrap();
     assert_eq!(json["timeouts"]["approval"], "1day");
     assert_eq!(json["version_files"][0]["kind"], "json");
@@ -166,26 +154,15 @@ fn a_project_survives_the_journal() {
 #[test]
 fn the_flag_wins_over_the_variable_over_the_default() {
     let set = |_: &str| Some("b.toml".to_owned());
-    assert_eq!(
-        Config::path(Some("a.toml".into()), set),
-        Path::new("a.toml")
-    );
+    assert_eq!(Config::path(Some("a.toml".into()), set), Path::new("a.toml"));
     assert_eq!(Config::path(None, set), Path::new("b.toml"));
-    assert_eq!(
-        Config::path(None, |_| Some(String::new())),
-        Path::new(DEFAULT_PATH)
-    );
+    assert_eq!(Config::path(None, |_| Some(String::new())), Path::new(DEFAULT_PATH));
 }
 
 #[test]
 fn an_unreadable_file_says_what_to_do() {
-    let error = Config::load(Path::new("/nowhere/a.toml"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("/nowhere/a.toml: cannot be read"),
-        "{error}"
-    );
+    let error = Config::load(Path::new("/nowhere/a.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/a.toml: cannot be read"), "{error}");
 }
 
 #[test]

@@ -108,11 +108,24 @@ mod tests {
     #[test]
     fn skipped_and_neutral_pass_and_every_other_conclusion_fails() {
         for conclusion in ["success", "neutral", "skipped"] {
-            assert_eq!(judged(&[run("a", "x", "completed", Some(conclusion))], &[], &[]), Verdict::Passed);
+            assert_eq!(
+                judged(&[run("a", "x", "completed", Some(conclusion))], &[], &[]),
+                Verdict::Passed
+            );
         }
-        for conclusion in ["failure", "cancelled", "timed_out", "action_required", "stale", "a new word"] {
+        for conclusion in [
+            "failure",
+            "cancelled",
+            "timed_out",
+            "action_required",
+            "stale",
+            "a new word",
+        ] {
             let failed = Verdict::Failed(vec!["a".to_owned()]);
-            assert_eq!(judged(&[run("a", "x", "completed", Some(conclusion))], &[], &[]), failed);
+            assert_eq!(
+                judged(&[run("a", "x", "completed", Some(conclusion))], &[], &[]),
+                failed
+            );
         }
     }
 
@@ -125,14 +138,23 @@ mod tests {
 
     #[test]
     fn the_same_name_from_two_apps_counts_twice() {
-        let runs = [run("test", "a", "completed", Some("success")), run("test", "b", "completed", Some("failure"))];
+        let runs = [
+            run("test", "a", "completed", Some("success")),
+            run("test", "b", "completed", Some("failure")),
+        ];
         assert_eq!(judged(&runs, &[], &[]), Verdict::Failed(vec!["test".to_owned()]));
     }
 
     #[test]
     fn statuses_count_as_checks_do() {
         assert_eq!(judged(&[], &[("ci/legacy", "pending")], &[]), Verdict::Waiting);
-        assert_eq!(judged(&[], &[("ci/legacy", "error")], &[]), Verdict::Failed(vec!["ci/legacy".to_owned()]));
-        assert_eq!(judged(&[], &[("ci/legacy", "success")], &["ci/legacy"]), Verdict::Passed);
+        assert_eq!(
+            judged(&[], &[("ci/legacy", "error")], &[]),
+            Verdict::Failed(vec!["ci/legacy".to_owned()])
+        );
+        assert_eq!(
+            judged(&[], &[("ci/legacy", "success")], &["ci/legacy"]),
+            Verdict::Passed
+        );
     }
 }

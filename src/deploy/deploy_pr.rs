@@ -95,7 +95,10 @@ impl CommitVersionBump {
             date: self.date.fixed_offset(),
         };
         let message = format!("Release {}\n", notes::tag(&world.project, &self.version.to));
-        Ok(world.git.commit(&clone, &self.tip, &files, &message, &signature).await?)
+        Ok(world
+            .git
+            .commit(&clone, &self.tip, &files, &message, &signature)
+            .await?)
     }
 }
 
@@ -136,7 +139,12 @@ impl Step<World> for PushVersionBump {
         }
         let clone = cx.world.clone_in(&self.bump.workspace).await?;
         let expect = Expect::At(self.bump.tip.clone());
-        match cx.world.git.push(&clone, &self.commit, &self.bump.branch, expect).await? {
+        match cx
+            .world
+            .git
+            .push(&clone, &self.commit, &self.bump.branch, expect)
+            .await?
+        {
             Pushed::Done | Pushed::UpToDate => Ok(()),
             Pushed::Rejected(reason) => Err(StepError::permanent(format!(
                 "{} can't be pushed ({reason}): somebody pushed to it after the merges",
@@ -287,7 +295,12 @@ impl RequestReview {
     /// Wanted, less the author, and less who is asked or has reviewed already.
     async fn missing(&self, world: &World) -> Result<(Vec<String>, Vec<String>), StepError> {
         let author = self.pull_request.author.as_deref();
-        let wanted: Vec<String> = self.reviewers.iter().filter(|login| Some(login.as_str()) != author).cloned().collect();
+        let wanted: Vec<String> = self
+            .reviewers
+            .iter()
+            .filter(|login| Some(login.as_str()) != author)
+            .cloned()
+            .collect();
         let pr = world.github.pull_request(self.pull_request.number).await?;
         let reviews = world.github.reviews(self.pull_request.number).await?;
         let known = |login: &String| {
@@ -319,7 +332,12 @@ impl Step<World> for RequestReview {
             Err(error) => return Err(error.into()),
         }
         for login in missing {
-            match cx.world.github.request_reviewers(number, std::slice::from_ref(&login)).await {
+            match cx
+                .world
+                .github
+                .request_reviewers(number, std::slice::from_ref(&login))
+                .await
+            {
                 Ok(()) => {}
                 Err(error) if error.kind == ErrorKind::Invalid => {
                     asked.reviewers.retain(|wanted| *wanted != login);

@@ -35,10 +35,17 @@ pub enum Verdict {
 
 /// The rule: the latest opinion of every user with write access, the author's excepted.
 pub fn verdict(author: Option<&str>, reviews: &[Review], permissions: &BTreeMap<String, Permission>) -> Verdict {
-    let counts = |user: &str| Some(user) != author && permissions.get(user).is_some_and(|&may| may >= Permission::Write);
+    let counts =
+        |user: &str| Some(user) != author && permissions.get(user).is_some_and(|&may| may >= Permission::Write);
     let opinions = latest_opinions(reviews);
-    let with = |state: ReviewState| opinions.iter().filter(move |(user, review)| counts(user) && review.state == state);
-    let against: Vec<String> = with(ReviewState::ChangesRequested).map(|(user, _)| (*user).to_owned()).collect();
+    let with = |state: ReviewState| {
+        opinions
+            .iter()
+            .filter(move |(user, review)| counts(user) && review.state == state)
+    };
+    let against: Vec<String> = with(ReviewState::ChangesRequested)
+        .map(|(user, _)| (*user).to_owned())
+        .collect();
     if !against.is_empty() {
         return Verdict::ChangesRequested(against);
     }
@@ -56,7 +63,10 @@ pub fn verdict(author: Option<&str>, reviews: &[Review], permissions: &BTreeMap<
 
 /// Why a pull request doesn't ride, as far as itself tells; `None`: ask for its reviews.
 pub fn disqualified(pull_request: &PullRequest, project: &Project) -> Option<Reason> {
-    let blocked = pull_request.labels.iter().find(|label| project.blocked_labels.contains(label));
+    let blocked = pull_request
+        .labels
+        .iter()
+        .find(|label| project.blocked_labels.contains(label));
     if pull_request.draft {
         Some(Reason::Draft)
     } else if let Some(label) = blocked {
@@ -101,8 +111,14 @@ mod tests {
             .enumerate()
             .map(|(id, (user, state))| review(id as u64, Some(user), *state))
             .collect();
-        let permissions = [("ana", Permission::Write), ("ben", Permission::Admin), ("eve", Permission::Read)];
-        let permissions = permissions.map(|(user, permission)| (user.to_owned(), permission)).into();
+        let permissions = [
+            ("ana", Permission::Write),
+            ("ben", Permission::Admin),
+            ("eve", Permission::Read),
+        ];
+        let permissions = permissions
+            .map(|(user, permission)| (user.to_owned(), permission))
+            .into();
         verdict(Some("ana"), &reviews, &permissions)
     }
 
@@ -110,14 +126,23 @@ mod tests {
 
     #[test]
     fn only_writers_other_than_the_author_count() {
-        assert_eq!(judged(&[("ana", Approved), ("eve", Approved), ("stranger", Approved)]), Verdict::Waiting);
+        assert_eq!(
+            judged(&[("ana", Approved), ("eve", Approved), ("stranger", Approved)]),
+            Verdict::Waiting
+        );
         assert!(matches!(judged(&[("ben", Approved)]), Verdict::Approved(by) if by[0].user == "ben"));
-        assert!(matches!(judged(&[("ben", Approved), ("eve", ChangesRequested)]), Verdict::Approved(_)));
+        assert!(matches!(
+            judged(&[("ben", Approved), ("eve", ChangesRequested)]),
+            Verdict::Approved(_)
+        ));
     }
 
     #[test]
     fn the_latest_opinion_counts_and_comments_are_none() {
-        assert!(matches!(judged(&[("ben", Approved), ("ben", Commented)]), Verdict::Approved(_)));
+        assert!(matches!(
+            judged(&[("ben", Approved), ("ben", Commented)]),
+            Verdict::Approved(_)
+        ));
         assert_eq!(
             judged(&[("ben", Approved), ("ben", ChangesRequested)]),
             Verdict::ChangesRequested(vec!["ben".to_owned()])
@@ -127,7 +152,10 @@ mod tests {
     #[test]
     fn a_dismissed_opinion_does_not_bring_an_older_one_back() {
         assert_eq!(judged(&[("ben", Approved), ("ben", Dismissed)]), Verdict::Waiting);
-        assert_eq!(judged(&[("ben", ChangesRequested), ("ben", Dismissed)]), Verdict::Waiting);
+        assert_eq!(
+            judged(&[("ben", ChangesRequested), ("ben", Dismissed)]),
+            Verdict::Waiting
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ static KEYWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
-static IGNORED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?s)```.*?(?:```|\z)|`[^`\n]*`|<!--.*?(?:-->|\z)").ok());
+static IGNORED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?s)```.*?(?:```|\z)|`[^`\n]*`|<!--.*?(?:-->|\z)").ok());
 
 /// The issues that `text` says it closes; a bare number is in `home`.
 pub fn closed_by(text: &str, home: &RepoName) -> BTreeSet<(RepoName, u64)> {
@@ -46,13 +47,19 @@ mod tests {
     fn found(text: &str) -> Vec<String> {
         let home = RepoName::try_from("acme/web".to_owned()).unwrap();
         let issues = closed_by(text, &home);
-        issues.into_iter().map(|(repo, number)| format!("{repo}#{number}")).collect()
+        issues
+            .into_iter()
+            .map(|(repo, number)| format!("{repo}#{number}"))
+            .collect()
     }
 
     #[test]
     fn keywords_of_all_forms_are_found() {
         assert_eq!(found("Fixes #31"), ["acme/web#31"]);
-        assert_eq!(found("closes: #1, RESOLVED #2 and fix GH-3"), ["acme/web#1", "acme/web#2", "acme/web#3"]);
+        assert_eq!(
+            found("closes: #1, RESOLVED #2 and fix GH-3"),
+            ["acme/web#1", "acme/web#2", "acme/web#3"]
+        );
         assert_eq!(found("Resolves other/repo#100"), ["other/repo#100"]);
         assert_eq!(found("close https://github.com/acme/api/issues/9"), ["acme/api#9"]);
     }

@@ -12,7 +12,9 @@ use super::train::{Approval, Car, Excluded, Merged, Plan, Reason, Selection, Shi
 use super::version::{self, Bump};
 use super::world::{Poll, World, overdue};
 use crate::git::{self, Blob, CarVerdict, Rehearsal};
-use crate::github::{Issue, MergeMethod, MergeOutcome, PullRequest, PullRequestFilter, PullRequestState, RepoName, ReviewState, Sha};
+use crate::github::{
+    Issue, MergeMethod, MergeOutcome, PullRequest, PullRequestFilter, PullRequestState, RepoName, ReviewState, Sha,
+};
 use crate::saga::{Compensate, Context, Step, StepError};
 
 /// Reads under way at once: well below GitHub's hundred.
@@ -64,8 +66,12 @@ impl Step<World> for FetchApprovedPrs {
         let place = |car: &Car| self.selection.only.iter().position(|&number| number == car.number);
         collected.cars.sort_by_key(place);
         for car in &collected.cars {
-            let children = open.iter().filter(|pr| pr.base.branch == car.head_branch && pr.number != car.number);
-            collected.stacked_on.extend(children.map(|child| (child.number, car.number)));
+            let children = open
+                .iter()
+                .filter(|pr| pr.base.branch == car.head_branch && pr.number != car.number);
+            collected
+                .stacked_on
+                .extend(children.map(|child| (child.number, car.number)));
         }
         Ok(collected)
     }
@@ -225,7 +231,11 @@ pub(super) struct VersionOf {
 }
 
 /// All version files of a commit; a missing, unreadable or linked one is refused with its mend.
-pub(super) async fn read_versions(world: &World, clone: &std::path::Path, commit: &str) -> Result<Vec<VersionOf>, StepError> {
+pub(super) async fn read_versions(
+    world: &World,
+    clone: &std::path::Path,
+    commit: &str,
+) -> Result<Vec<VersionOf>, StepError> {
     let mut files = Vec::new();
     for file in &world.project.version_files {
         let path = file.path.clone();
@@ -251,7 +261,9 @@ pub(super) async fn read_versions(world: &World, clone: &std::path::Path, commit
 /// The version that all files agree on.
 pub(super) fn agreed_version(files: &[VersionOf]) -> Result<String, StepError> {
     let Some(first) = files.first() else {
-        return Err(StepError::permanent("no version files are configured: add `version_files`"));
+        return Err(StepError::permanent(
+            "no version files are configured: add `version_files`",
+        ));
     };
     match files.iter().find(|file| file.version != first.version) {
         None => Ok(first.version.clone()),
@@ -374,9 +386,17 @@ async fn put_back(world: &World, car: &Car, branch: &str) -> Result<Vec<String>,
     let lost = lost_approvals(world, car).await?;
     if !lost.is_empty() {
         receipt.push(match world.github.request_reviewers(number, &lost).await {
-            Ok(()) => format!("{} lost {} approval; a new review was asked for.", lost.join(", "), whose(&lost)),
+            Ok(()) => format!(
+                "{} lost {} approval; a new review was asked for.",
+                lost.join(", "),
+                whose(&lost)
+            ),
             Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => format!("{} lost {} approval of #{number}; please ask again ({error}).", lost.join(", "), whose(&lost)),
+            Err(error) => format!(
+                "{} lost {} approval of #{number}; please ask again ({error}).",
+                lost.join(", "),
+                whose(&lost)
+            ),
         });
     }
     Ok(receipt)
@@ -393,7 +413,12 @@ async fn lost_approvals(world: &World, car: &Car) -> Result<Vec<String>, StepErr
         let now = reviews.iter().find(|review| review.id == approval.review);
         now.is_some_and(|review| review.state == ReviewState::Dismissed)
     };
-    Ok(car.approvals.iter().filter(dismissed).map(|approval| approval.user.clone()).collect())
+    Ok(car
+        .approvals
+        .iter()
+        .filter(dismissed)
+        .map(|approval| approval.user.clone())
+        .collect())
 }
 
 /// What stands behind **approve_point_of_no_return**: the world looked at again, against the plan.
@@ -428,8 +453,16 @@ impl Step<World> for LookAgain {
         let world = cx.world;
         let plan = &self.plan;
         let gone = |branch: &str| StepError::permanent(format!("the branch {branch} is gone"));
-        let branch_tip = world.github.branch_tip(&plan.branch).await?.ok_or_else(|| gone(&plan.branch))?;
-        let base_tip = world.github.branch_tip(&plan.base).await?.ok_or_else(|| gone(&plan.base))?;
+        let branch_tip = world
+            .github
+            .branch_tip(&plan.branch)
+            .await?
+            .ok_or_else(|| gone(&plan.branch))?;
+        let base_tip = world
+            .github
+            .branch_tip(&plan.base)
+            .await?
+            .ok_or_else(|| gone(&plan.base))?;
         let mut look = Look {
             cars: Vec::new(),
             out: Vec::new(),
@@ -527,7 +560,11 @@ impl Step<World> for AskReviewersAgain {
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<()>, StepError> {
         let requested = cx.world.github.pull_request(self.number).await?.requested_reviewers;
-        Ok(self.reviewers.iter().all(|login| requested.contains(login)).then_some(()))
+        Ok(self
+            .reviewers
+            .iter()
+            .all(|login| requested.contains(login))
+            .then_some(()))
     }
 }
 
@@ -584,10 +621,15 @@ impl Step<World> for MergePr {
                     MergeOutcome::BaseModified(message) | MergeOutcome::InProgress(message) if !impatient => {
                         said = Some(message);
                     }
-                    MergeOutcome::NotMergeable(message) if !impatient && pr.mergeable != Some(false) => said = Some(message),
+                    MergeOutcome::NotMergeable(message) if !impatient && pr.mergeable != Some(false) => {
+                        said = Some(message)
+                    }
                     MergeOutcome::NotMergeable(message) => return self.conflict(cx, &message).await,
                     MergeOutcome::BaseModified(message) | MergeOutcome::InProgress(message) => {
-                        return Err(StepError::permanent(format!("#{} could not be merged in time: {message}", self.number)));
+                        return Err(StepError::permanent(format!(
+                            "#{} could not be merged in time: {message}",
+                            self.number
+                        )));
                     }
                     MergeOutcome::HeadModified(message) => return Err(self.refused(&message)),
                     MergeOutcome::Refused(message) => return Err(self.refused(&message)),

@@ -35,12 +35,16 @@ pub mod view;
 pub mod wait_and_merge;
 pub mod world;
 
-use deploy_pr::{BumpVersion, CommitVersionBump, CreatePullRequest, DeployPr, PushVersionBump, RequestReview, UpdatePrDescription};
+use deploy_pr::{
+    BumpVersion, CommitVersionBump, CreatePullRequest, DeployPr, PushVersionBump, RequestReview, UpdatePrDescription,
+};
 use merge_prs::{
-    AskReviewersAgain, ChangePrBase, CollectMergedPrInfo, FetchApprovedPrs, Look, LookAgain, MergePr, RehearseMerges, RestorePrBase,
+    AskReviewersAgain, ChangePrBase, CollectMergedPrInfo, FetchApprovedPrs, Look, LookAgain, MergePr, RehearseMerges,
+    RestorePrBase,
 };
 use post_deploy::{
-    CloseDeployPr, DeleteWorkspace, PostDeployLink, PostReleaseNotes, UpdateReleaseDescription, WaitForRelease, WatchDeployRun,
+    CloseDeployPr, DeleteWorkspace, PostDeployLink, PostReleaseNotes, UpdateReleaseDescription, WaitForRelease,
+    WatchDeployRun,
 };
 use setup::{CloneRepo, CreateDeployBranch, CreateWorkspace, FetchStaging, PushDeployBranch};
 use train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped};
@@ -170,7 +174,12 @@ async fn agree_on_the_train(saga: &Saga<World>, request: &Request, ready: &Ready
         match decision.choice.as_str() {
             choice::CONFIRM => return Ok(plan),
             choice::EDIT => selection = Saga::<World>::payload(&decision)?,
-            _ => return Err(Stop::Ended(text::expired("confirmed the list of pull requests", timeouts.confirm))),
+            _ => {
+                return Err(Stop::Ended(text::expired(
+                    "confirmed the list of pull requests",
+                    timeouts.confirm,
+                )));
+            }
         }
     }
     unreachable!("the rounds don't end")
@@ -293,16 +302,28 @@ async fn pass_the_point_of_no_return(
     const NAME: &str = "approve_point_of_no_return";
     let mut shown = confirmed.clone();
     let mut plan = confirmed;
-    let mut look = saga.read(format!("{NAME}/1/look"), LookAgain { plan: plan.clone() }).await?;
+    let mut look = saga
+        .read(format!("{NAME}/1/look"), LookAgain { plan: plan.clone() })
+        .await?;
     for round in 1.. {
-        plan = replan(saga, request, ready, plan, &look, &format!("rehearse_merges/approve-{round}")).await?;
+        plan = replan(
+            saga,
+            request,
+            ready,
+            plan,
+            &look,
+            &format!("rehearse_merges/approve-{round}"),
+        )
+        .await?;
         let changes = plan.changes_since(&shown);
         let question = approval_question(request, &plan, &look, &changes);
         let decision = saga.checkpoint(&format!("{NAME}/{round}"), question).await?;
         shown = plan.clone();
         match decision.choice.as_str() {
             choice::APPROVE => {
-                let now = saga.read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() }).await?;
+                let now = saga
+                    .read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() })
+                    .await?;
                 if unchanged(&plan, &now) && now.dismissed == look.dismissed {
                     return Ok(plan);
                 }
@@ -321,7 +342,9 @@ async fn pass_the_point_of_no_return(
                 return Err(Stop::Ended(text::expired("approved the point of no return", limit)));
             }
         }
-        look = saga.read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() }).await?;
+        look = saga
+            .read(format!("{NAME}/{}/look", round + 1), LookAgain { plan: plan.clone() })
+            .await?;
     }
     unreachable!("the rounds don't end")
 }
@@ -329,7 +352,11 @@ async fn pass_the_point_of_no_return(
 /// Nothing that an approval is about differs.
 fn unchanged(plan: &Plan, look: &Look) -> bool {
     let rehearsed = !plan.tree.is_empty();
-    rehearsed && look.cars == plan.cars && look.out.is_empty() && look.branch_tip == plan.branch_tip && look.base_tip == plan.base_tip
+    rehearsed
+        && look.cars == plan.cars
+        && look.out.is_empty()
+        && look.branch_tip == plan.branch_tip
+        && look.base_tip == plan.base_tip
 }
 
 /// The plan on today's facts; rehearsed again only if they differ.
@@ -523,7 +550,13 @@ async fn get_it_merged(saga: &Saga<World>, request: &Request, deploy_pr: &Deploy
     let author = deploy_pr.author.as_ref();
     let approval = WaitForApproval {
         pull_request: deploy_pr.clone(),
-        reviewers: request.project.reviewers.iter().filter(|login| Some(*login) != author).cloned().collect(),
+        reviewers: request
+            .project
+            .reviewers
+            .iter()
+            .filter(|login| Some(*login) != author)
+            .cloned()
+            .collect(),
     };
     saga.read("wait_for_approval", approval).await?;
     let merge = MergeDeployPr {
@@ -581,7 +614,8 @@ async fn release(
     };
     saga.forward("post_release_notes", notes).await?;
     let name = ready.workspace.clone();
-    saga.forward("post_release_checklist/workspace", DeleteWorkspace { name }).await?;
+    saga.forward("post_release_checklist/workspace", DeleteWorkspace { name })
+        .await?;
     checklist(saga, project).await
 }
 
@@ -608,24 +642,47 @@ pub struct Tick {
     pub done: bool,
 }
 
-/// Who ticked each item of a checklist, by its signals.
-pub fn ticks(state: &CheckpointState) -> Vec<(String, Option<(Actor, chrono::DateTime<chrono::Utc>)>)> {
+/// An item of a checklist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// As configured.
+    pub text: String,
+    /// Who ticked it, and when.
+    pub ticked: Option<Ticked>,
+}
+
+/// Who ticked an item, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ticked {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: chrono::DateTime<chrono::Utc>,
+}
+
+/// The items of a checklist, by its signals: each tick is one event, so that two people ticking at once both count.
+pub fn ticks(state: &CheckpointState) -> Vec<Item> {
     let items: Vec<String> = from_value(state.data["items"].clone()).unwrap_or_default();
-    let mut ticked: Vec<_> = items.into_iter().map(|item| (item, None)).collect();
+    let mut items: Vec<Item> = items.into_iter().map(|text| Item { text, ticked: None }).collect();
     for (by, value, at) in &state.signals {
         if let Ok(tick) = from_value::<Tick>(value.clone())
-            && let Some(row) = ticked.get_mut(tick.item)
+            && let Some(item) = items.get_mut(tick.item)
         {
-            row.1 = tick.done.then(|| (by.clone(), *at));
+            item.ticked = tick.done.then(|| Ticked {
+                by: by.clone(),
+                at: *at,
+            });
         }
     }
-    ticked
+    items
 }
 
 fn all_ticked(state: &CheckpointState) -> Option<(&'static str, Actor)> {
     let rows = ticks(state);
     let last = state.signals.last().map(|(by, _, _)| by.clone())?;
-    rows.iter().all(|(_, tick)| tick.is_some()).then_some((choice::DONE, last))
+    rows.iter()
+        .all(|row| row.ticked.is_some())
+        .then_some((choice::DONE, last))
 }
 
 /// What remains after a person stopped it: unmerged pull requests go back if people want that, and the workspace goes.
@@ -654,7 +711,8 @@ async fn wind_down(saga: &Saga<World>) -> Result<(), Stop> {
                     branch: view.branch.clone().unwrap_or_default(),
                     car,
                 };
-                saga.forward(format!("stopped/put_back/{}", step.car.number), step).await?;
+                saga.forward(format!("stopped/put_back/{}", step.car.number), step)
+                    .await?;
             }
         }
         if let (choice::PUT_BACK_AND_CLOSE, Some(number)) = (decision.choice.as_str(), deploy_pr) {

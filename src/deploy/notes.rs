@@ -34,7 +34,10 @@ pub fn with_region(body: &str, text: &str, limit: usize) -> String {
         None if body.is_empty() => (String::new(), String::new()),
         None => (format!("{}\n\n", body.trim_end_matches('\n')), String::new()),
     };
-    let around = [&before, &after, BEGIN, END, "\n\n"].iter().map(|part| part.chars().count()).sum::<usize>();
+    let around = [&before, &after, BEGIN, END, "\n\n"]
+        .iter()
+        .map(|part| part.chars().count())
+        .sum::<usize>();
     let text = cut_at_a_line(text, limit.saturating_sub(around));
     format!("{before}{BEGIN}\n{text}\n{END}{after}")
 }
@@ -78,7 +81,13 @@ fn escape(text: &str) -> String {
 fn pull_requests(shipped: &Shipped) -> String {
     let line = |merged: &super::train::Merged| {
         let car = &merged.car;
-        format!("- [#{}]({}) {} (by {})", car.number, car.url, escape(&car.title), escape(&car.author))
+        format!(
+            "- [#{}]({}) {} (by {})",
+            car.number,
+            car.url,
+            escape(&car.title),
+            escape(&car.author)
+        )
     };
     shipped.merged.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -137,7 +146,10 @@ mod tests {
     #[test]
     fn the_region_is_appended_then_replaced_and_the_rest_is_kept() {
         let first = with_region("Written by the Action.\n", "one", 1000);
-        assert_eq!(first, "Written by the Action.\n\n<!-- shipmate:begin -->\none\n<!-- shipmate:end -->");
+        assert_eq!(
+            first,
+            "Written by the Action.\n\n<!-- shipmate:begin -->\none\n<!-- shipmate:end -->"
+        );
         let edited = format!("{first}\n\nA human's line.\n");
         let second = with_region(&edited, "two", 1000);
         assert_eq!(second, edited.replace("one", "two"));
@@ -163,6 +175,9 @@ mod tests {
     #[test]
     fn titles_can_not_mention_link_or_forge_a_marker() {
         let escaped = escape("@here [x](http://evil) <!-- shipmate:end --> fixes #1");
-        assert!(!escaped.contains("@here") && !escaped.contains("](") && !escaped.contains("<!--"), "{escaped}");
+        assert!(
+            !escaped.contains("@here") && !escaped.contains("](") && !escaped.contains("<!--"),
+            "{escaped}"
+        );
     }
 }

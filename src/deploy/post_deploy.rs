@@ -67,7 +67,12 @@ impl Step<World> for PostDeployLink {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Found, StepError> {
         let run = self.find_run(cx).await?.map(|run| (run.id, run.html_url));
-        let content = text::deploy_link(&cx.world.project, &self.version, &self.workflow, run.as_ref().map(|(_, url)| url.as_str()));
+        let content = text::deploy_link(
+            &cx.world.project,
+            &self.version,
+            &self.workflow,
+            run.as_ref().map(|(_, url)| url.as_str()),
+        );
         let post = Post {
             channel: cx.world.project.channel.clone(),
             thread: None,
@@ -300,7 +305,9 @@ impl Step<World> for UpdateReleaseDescription {
         let (now, wanted) = self.bodies(cx).await?;
         match now == wanted {
             true => Ok(()),
-            false => Err(StepError::transient("the release was edited by somebody at the same time")),
+            false => Err(StepError::transient(
+                "the release was edited by somebody at the same time",
+            )),
         }
     }
 
@@ -326,7 +333,10 @@ pub struct PostReleaseNotes {
 impl PostReleaseNotes {
     async fn content(&self, cx: &Context<'_, World>) -> Result<Content, StepError> {
         let (markdown, url) = match &self.release {
-            Some(release) => (cx.world.github.release(release.id).await?.body, Some(release.url.as_str())),
+            Some(release) => (
+                cx.world.github.release(release.id).await?.body,
+                Some(release.url.as_str()),
+            ),
             None => (notes::release(&cx.world.project, &self.shipped, self.deploy_pr), None),
         };
         Ok(text::release_notes(&cx.world.project, &self.version.to, &markdown, url))
@@ -349,7 +359,11 @@ impl Step<World> for PostReleaseNotes {
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<Ts>, StepError> {
         let root = cx.world.thread.root(cx.saga()).await?;
-        Ok(cx.world.slack.find(&cx.world.project.channel, Some(root), &ours(cx)).await?)
+        Ok(cx
+            .world
+            .slack
+            .find(&cx.world.project.channel, Some(root), &ours(cx))
+            .await?)
     }
 }
 

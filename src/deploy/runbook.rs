@@ -20,7 +20,13 @@ pub enum Phase {
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Self; 5] = [Self::Setup, Self::MergePrs, Self::DeployPr, Self::CiAndMerge, Self::Release];
+    pub const ALL: [Self; 5] = [
+        Self::Setup,
+        Self::MergePrs,
+        Self::DeployPr,
+        Self::CiAndMerge,
+        Self::Release,
+    ];
 
     /// What people call it.
     pub fn title(self) -> &'static str {
@@ -78,32 +84,127 @@ const POST_DEPLOY: &str = "src/deploy/post_deploy.rs";
 /// The runbook, in order.
 pub const RUNBOOK: [Line; 27] = [
     step(Phase::Setup, "create_workspace", "making a fresh workspace", SETUP),
-    step(Phase::Setup, "clone_repo", "cloning the repository, without its blobs", SETUP),
+    step(
+        Phase::Setup,
+        "clone_repo",
+        "cloning the repository, without its blobs",
+        SETUP,
+    ),
     step(Phase::Setup, "fetch_staging", "fetching the base branch", SETUP),
     step(Phase::Setup, "create_deploy_branch", "branching off", SETUP),
     step(Phase::Setup, "push_deploy_branch", "pushing the deploy branch", SETUP),
-    step(Phase::MergePrs, "fetch_approved_prs", "collecting the approved pull requests", MERGE_PRS),
+    step(
+        Phase::MergePrs,
+        "fetch_approved_prs",
+        "collecting the approved pull requests",
+        MERGE_PRS,
+    ),
     step(Phase::MergePrs, "rehearse_merges", "rehearsing the merges", MERGE_PRS),
-    checkpoint(Phase::MergePrs, "confirm_pr_list", "confirm the list of pull requests", MERGE_PRS),
-    step(Phase::MergePrs, "change_pr_bases", "retargeting the pull requests", MERGE_PRS),
-    checkpoint(Phase::MergePrs, "approve_point_of_no_return", "approve the point of no return", MERGE_PRS),
+    checkpoint(
+        Phase::MergePrs,
+        "confirm_pr_list",
+        "confirm the list of pull requests",
+        MERGE_PRS,
+    ),
+    step(
+        Phase::MergePrs,
+        "change_pr_bases",
+        "retargeting the pull requests",
+        MERGE_PRS,
+    ),
+    checkpoint(
+        Phase::MergePrs,
+        "approve_point_of_no_return",
+        "approve the point of no return",
+        MERGE_PRS,
+    ),
     step(Phase::MergePrs, "merge_pr", "merging the pull requests", MERGE_PRS),
-    step(Phase::MergePrs, "collect_merged_pr_info", "collecting what was merged", MERGE_PRS),
+    step(
+        Phase::MergePrs,
+        "collect_merged_pr_info",
+        "collecting what was merged",
+        MERGE_PRS,
+    ),
     step(Phase::DeployPr, "bump_version", "bumping the version", DEPLOY_PR),
-    step(Phase::DeployPr, "commit_version_bump", "committing the version bump", DEPLOY_PR),
-    step(Phase::DeployPr, "push_version_bump", "pushing the version bump", DEPLOY_PR),
-    step(Phase::DeployPr, "create_pull_request", "opening the deploy pull request", DEPLOY_PR),
-    step(Phase::DeployPr, "update_pr_description", "writing its description", DEPLOY_PR),
+    step(
+        Phase::DeployPr,
+        "commit_version_bump",
+        "committing the version bump",
+        DEPLOY_PR,
+    ),
+    step(
+        Phase::DeployPr,
+        "push_version_bump",
+        "pushing the version bump",
+        DEPLOY_PR,
+    ),
+    step(
+        Phase::DeployPr,
+        "create_pull_request",
+        "opening the deploy pull request",
+        DEPLOY_PR,
+    ),
+    step(
+        Phase::DeployPr,
+        "update_pr_description",
+        "writing its description",
+        DEPLOY_PR,
+    ),
     step(Phase::DeployPr, "request_review", "asking for a review", DEPLOY_PR),
-    step(Phase::CiAndMerge, "wait_for_ci", "waiting for the checks", WAIT_AND_MERGE),
-    step(Phase::CiAndMerge, "wait_for_approval", "waiting for an approval", WAIT_AND_MERGE),
-    step(Phase::CiAndMerge, "merge_deploy_pr", "merging the deploy pull request", WAIT_AND_MERGE),
-    step(Phase::Release, "post_deploy_link", "finding the Actions run", POST_DEPLOY),
-    step(Phase::Release, "watch_deploy_run", "watching the Actions run", POST_DEPLOY),
-    step(Phase::Release, "wait_for_release", "waiting for the release", POST_DEPLOY),
-    step(Phase::Release, "update_release_description", "describing the release", POST_DEPLOY),
-    step(Phase::Release, "post_release_notes", "posting the release notes", POST_DEPLOY),
-    checkpoint(Phase::Release, "post_release_checklist", "tick the checklist", POST_DEPLOY),
+    step(
+        Phase::CiAndMerge,
+        "wait_for_ci",
+        "waiting for the checks",
+        WAIT_AND_MERGE,
+    ),
+    step(
+        Phase::CiAndMerge,
+        "wait_for_approval",
+        "waiting for an approval",
+        WAIT_AND_MERGE,
+    ),
+    step(
+        Phase::CiAndMerge,
+        "merge_deploy_pr",
+        "merging the deploy pull request",
+        WAIT_AND_MERGE,
+    ),
+    step(
+        Phase::Release,
+        "post_deploy_link",
+        "finding the Actions run",
+        POST_DEPLOY,
+    ),
+    step(
+        Phase::Release,
+        "watch_deploy_run",
+        "watching the Actions run",
+        POST_DEPLOY,
+    ),
+    step(
+        Phase::Release,
+        "wait_for_release",
+        "waiting for the release",
+        POST_DEPLOY,
+    ),
+    step(
+        Phase::Release,
+        "update_release_description",
+        "describing the release",
+        POST_DEPLOY,
+    ),
+    step(
+        Phase::Release,
+        "post_release_notes",
+        "posting the release notes",
+        POST_DEPLOY,
+    ),
+    checkpoint(
+        Phase::Release,
+        "post_release_checklist",
+        "tick the checklist",
+        POST_DEPLOY,
+    ),
 ];
 
 /// The line that a step's or checkpoint's key belongs to.
@@ -120,7 +221,11 @@ mod tests {
     fn phases_come_in_order_and_names_are_unique() {
         assert!(RUNBOOK.is_sorted_by_key(|line| line.phase));
         for (index, line) in RUNBOOK.iter().enumerate() {
-            assert!(RUNBOOK[..index].iter().all(|other| other.name != line.name), "{}", line.name);
+            assert!(
+                RUNBOOK[..index].iter().all(|other| other.name != line.name),
+                "{}",
+                line.name
+            );
         }
     }
 

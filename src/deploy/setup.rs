@@ -99,7 +99,10 @@ impl CreateDeployBranch {
         let first = format!("{}{}", self.prefix, self.date.format("%Y%m%d"));
         let numbered = (2..).map(|number| format!("{first}-{number}"));
         let free = |name: &String| taken.iter().all(|(branch, _)| branch != name);
-        std::iter::once(first.clone()).chain(numbered).find(free).unwrap_or(first)
+        std::iter::once(first.clone())
+            .chain(numbered)
+            .find(free)
+            .unwrap_or(first)
     }
 }
 
@@ -147,7 +150,10 @@ pub struct PushDeployBranch {
 impl PushDeployBranch {
     async fn remote_tip(&self, world: &World) -> Result<Option<String>, StepError> {
         let found = world.git.remote_branches(&self.branch).await?;
-        Ok(found.into_iter().find(|(name, _)| *name == self.branch).map(|(_, tip)| tip))
+        Ok(found
+            .into_iter()
+            .find(|(name, _)| *name == self.branch)
+            .map(|(_, tip)| tip))
     }
 }
 
@@ -157,7 +163,12 @@ impl Step<World> for PushDeployBranch {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
         let clone = cx.world.clone_in(&self.workspace).await?;
-        match cx.world.git.push(&clone, &self.at, &self.branch, Expect::Absent).await? {
+        match cx
+            .world
+            .git
+            .push(&clone, &self.at, &self.branch, Expect::Absent)
+            .await?
+        {
             Pushed::Done | Pushed::UpToDate => Ok(()),
             Pushed::Rejected(reason) => Err(StepError::permanent(format!(
                 "the deploy branch {} can't be pushed: {reason}",

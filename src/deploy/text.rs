@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::choice;
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Question, QuestionKind, Stand, State, View};
-use super::choice;
 use crate::config::{Permissions, Project};
 use crate::saga::Actor;
 use crate::saga::run::choice as engine;
@@ -242,8 +242,15 @@ fn ended(sentence: &str) -> &str {
 fn completed(view: &View, medium: Medium) -> String {
     let merged = view.shipped.as_ref().map_or(0, |shipped| shipped.merged.len());
     let version = view.version.as_ref().map_or("", |version| version.to.as_str());
-    let took = view.ended_at.map(|ended| between(view.started_at, ended)).unwrap_or_default();
-    format!("{} shipped with {} in {took}.", medium.bold(version), counted(merged, "pull request"))
+    let took = view
+        .ended_at
+        .map(|ended| between(view.started_at, ended))
+        .unwrap_or_default();
+    format!(
+        "{} shipped with {} in {took}.",
+        medium.bold(version),
+        counted(merged, "pull request")
+    )
 }
 
 fn doing(view: &View, current: &Current, medium: Medium) -> String {
@@ -257,7 +264,9 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         );
     }
     match &view.progress {
-        Some(Progress::Mergeability { number }) => format!("Waiting for GitHub to work out whether #{number} can be merged."),
+        Some(Progress::Mergeability { number }) => {
+            format!("Waiting for GitHub to work out whether #{number} can be merged.")
+        }
         Some(Progress::Checks { checks, deadline }) => format!(
             "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
             checks_summary(checks, medium),
@@ -292,7 +301,11 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             jobs,
             deadline,
         }) => {
-            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+            let again = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
             let waiting = match status.as_str() {
                 "waiting" => " It waits for an environment's approval on GitHub.",
                 _ => "",
@@ -310,7 +323,11 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             medium.time(*deadline)
         ),
         None => {
-            let number = current.key.split('/').nth(1).and_then(|number| number.parse::<u64>().ok());
+            let number = current
+                .key
+                .split('/')
+                .nth(1)
+                .and_then(|number| number.parse::<u64>().ok());
             let which = number.map(|number| format!(" · #{number}")).unwrap_or_default();
             format!("Now: {}{which}.", current.title)
         }
@@ -336,7 +353,10 @@ fn checks_summary(checks: &[Check], medium: Medium) -> String {
 pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
     let since = medium.time(question.since);
     let reminder = match question.remind_after_s {
-        Some(seconds) => format!(" A reminder comes every {} or longer.", lasting(Duration::from_secs(seconds))),
+        Some(seconds) => format!(
+            " A reminder comes every {} or longer.",
+            lasting(Duration::from_secs(seconds))
+        ),
         None => String::new(),
     };
     let deadline = match question.deadline {
@@ -367,7 +387,7 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
             choices(question)
         ),
         QuestionKind::Checklist { items } => {
-            let done = items.iter().filter(|(_, tick)| tick.is_some()).count();
+            let done = items.iter().filter(|item| item.ticked.is_some()).count();
             format!(
                 "Shipped. Waiting since {since} for the checklist: {done} of {} ticked.{reminder} There is no deadline.",
                 items.len()
@@ -440,7 +460,11 @@ pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
 
 /// The rehearsal's verdict on a plan.
 pub fn verdict(plan: &Plan) -> String {
-    let conflicts = plan.excluded.iter().filter(|out| matches!(out.reason, super::train::Reason::Conflict { .. })).count();
+    let conflicts = plan
+        .excluded
+        .iter()
+        .filter(|out| matches!(out.reason, super::train::Reason::Conflict { .. }))
+        .count();
     let mut text = match plan.cars.len() {
         1 => "🎼 Rehearsed: it merges cleanly.".to_owned(),
         count => format!("🎼 Rehearsed: all {count} merge cleanly in this order."),
@@ -461,7 +485,15 @@ pub fn version(plan: &Plan) -> String {
         "🏷️ Version *{}* → *{}* in {}.",
         escape(&plan.version.from),
         escape(&plan.version.to),
-        listed(&plan.version.files.iter().map(|file| format!("`{}`", escape(file))).collect::<Vec<_>>(), "and")
+        listed(
+            &plan
+                .version
+                .files
+                .iter()
+                .map(|file| format!("`{}`", escape(file)))
+                .collect::<Vec<_>>(),
+            "and"
+        )
     )
 }
 
@@ -470,7 +502,11 @@ pub fn nothing_to_ship(project: &Project, excluded: &[Excluded]) -> String {
     match excluded {
         [] => format!("nothing to ship: no open pull request targets {}", project.base_branch),
         excluded => {
-            let reasons: Vec<String> = excluded.iter().take(10).map(|out| format!("#{} {}", out.number, out.reason)).collect();
+            let reasons: Vec<String> = excluded
+                .iter()
+                .take(10)
+                .map(|out| format!("#{} {}", out.number, out.reason))
+                .collect();
             format!(
                 "nothing to ship: no open pull request into {} is approved and ready ({})",
                 project.base_branch,
@@ -489,7 +525,12 @@ pub fn expired(what: &str, limit: Duration) -> String {
 pub fn stacked(stacked_on: &[(u64, u64)]) -> Option<String> {
     let line = |(child, parent): &(u64, u64)| format!("#{child} is stacked on #{parent}");
     let lines: Vec<String> = stacked_on.iter().map(line).collect();
-    (!lines.is_empty()).then(|| format!("{}: it stays out and may be retargeted by GitHub.", listed(&lines, "and")))
+    (!lines.is_empty()).then(|| {
+        format!(
+            "{}: it stays out and may be retargeted by GitHub.",
+            listed(&lines, "and")
+        )
+    })
 }
 
 /// **post_deploy_link**.
@@ -497,7 +538,10 @@ pub fn deploy_link(project: &Project, version: &str, workflow: &str, url: Option
     let tag = escape(&notes::tag(project, version));
     let name = escape(&project.name);
     let text = match url {
-        Some(url) => format!("🚀 *{name} {tag}* is merged and being deployed: {}", kit::link(url, "follow the Actions run")),
+        Some(url) => format!(
+            "🚀 *{name} {tag}* is merged and being deployed: {}",
+            kit::link(url, "follow the Actions run")
+        ),
         None => format!(
             "⚠️ *{name} {tag}* is merged, but no run of `{}` has started in {}. Is it filtered out by path, skipped by the message, or disabled? Shipmate keeps looking.",
             escape(workflow),
@@ -521,10 +565,7 @@ pub fn release_notes(project: &Project, version: &str, markdown: &str, url: Opti
     lines.extend(from_markdown(markdown));
     let mut blocks = kit::lines(&lines);
     blocks = kit::capped(blocks, "… the rest is in the release on GitHub.");
-    Content {
-        text: title,
-        blocks,
-    }
+    Content { text: title, blocks }
 }
 
 /// GitHub's Markdown as Slack's mrkdwn, as far as our descriptions and generated notes use it.
@@ -536,6 +577,12 @@ fn from_markdown(markdown: &str) -> Vec<String> {
             continue;
         }
         let (indent, body) = line.split_at(line.len() - line.trim_start().len());
+        let after_title = lines
+            .last()
+            .is_some_and(|last: &String| last.starts_with('*') && last.ends_with('*'));
+        if body.is_empty() && after_title {
+            continue;
+        }
         let converted = if let Some(title) = body.strip_prefix('#') {
             format!("*{}*", inline(title.trim_start_matches('#').trim()))
         } else if let Some(item) = body.strip_prefix("- ").or_else(|| body.strip_prefix("* ")) {
@@ -550,16 +597,33 @@ fn from_markdown(markdown: &str) -> Vec<String> {
     lines
 }
 
-/// Links kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.
+/// Links and code kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.
 fn inline(markdown: &str) -> String {
     let mut out = String::new();
     let mut rest = markdown;
     while let Some((before, label, url, after)) = next_link(rest) {
-        out += &escape(&unescaped(before));
+        out += &code(before);
         out += &kit::link(url, &escape(&unescaped(label)));
         rest = after;
     }
-    out + &escape(&unescaped(rest))
+    out + &code(rest)
+}
+
+/// Text between links; what stands in back ticks stays code.
+fn code(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let whole = parts.len() % 2 == 1 && !text.contains("\\`");
+    if !whole {
+        return escape(&unescaped(text));
+    }
+    let part = |(index, part): (usize, &&str)| match index % 2 {
+        0 => escape(&unescaped(part)),
+        _ => format!(
+            "`{}`",
+            part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+        ),
+    };
+    parts.iter().enumerate().map(part).collect()
 }
 
 fn next_link(text: &str) -> Option<(&str, &str, &str, &str)> {
@@ -600,7 +664,10 @@ fn unescaped(text: &str) -> String {
 
 /// Who may do what, for refusals.
 pub fn may_not(what: &str, holders: &[String]) -> String {
-    format!("You may not {what} here. {} may.", capitalised(&Medium::Slack.holders(holders)))
+    format!(
+        "You may not {what} here. {} may.",
+        capitalised(&Medium::Slack.holders(holders))
+    )
 }
 
 /// Why the second person must be another one.
@@ -621,22 +688,39 @@ pub fn private(mrkdwn: &str) -> Content {
 
 /// A command typed in a channel that no project has.
 pub fn wrong_channel(projects: &[Project]) -> Content {
-    let channels: Vec<String> = projects.iter().map(|project| format!("<#{}> for {}", escape(&project.channel), escape(&project.name))).collect();
-    private(&format!("🚫 No project is deployed from this channel. Use {}.", listed(&channels, "or")))
+    let channels: Vec<String> = projects
+        .iter()
+        .map(|project| format!("<#{}> for {}", escape(&project.channel), escape(&project.name)))
+        .collect();
+    private(&format!(
+        "🚫 No project is deployed from this channel. Use {}.",
+        listed(&channels, "or")
+    ))
 }
 
 /// The start was refused, because one runs.
 pub fn already_running(id: &str, view: Option<&View>) -> Content {
     let by = view.map(|view| {
         let who = Medium::Slack.person(&view.started_by);
-        format!(", started by {who} {}: {}", Medium::Slack.time(view.started_at), now(view, Medium::Slack))
+        format!(
+            ", started by {who} {}: {}",
+            Medium::Slack.time(view.started_at),
+            now(view, Medium::Slack)
+        )
     });
-    private(&format!("🚫 `{}` is running{}", escape(id), by.unwrap_or_else(|| ".".to_owned())))
+    private(&format!(
+        "🚫 `{}` is running{}",
+        escape(id),
+        by.unwrap_or_else(|| ".".to_owned())
+    ))
 }
 
 /// Nothing runs.
 pub fn nothing_runs(project: &Project) -> Content {
-    private(&format!("Nothing runs for *{}*. Type `/deploy start` to ship what is approved, or `/deploy help`.", escape(&project.name)))
+    private(&format!(
+        "Nothing runs for *{}*. Type `/deploy start` to ship what is approved, or `/deploy help`.",
+        escape(&project.name)
+    ))
 }
 
 /// `retry` without anything that failed.
@@ -658,7 +742,9 @@ pub fn planning() -> Content {
 pub fn too_late(why: &crate::saga::engine::TooLate) -> Content {
     use crate::saga::engine::TooLate;
     private(match why {
-        TooLate::PastPivot => "🚫 The point of no return is passed: nothing is undone any more. If something fails, *Stop here* is offered.",
+        TooLate::PastPivot => {
+            "🚫 The point of no return is passed: nothing is undone any more. If something fails, *Stop here* is offered."
+        }
         TooLate::Unwinding => "It is being undone already.",
         TooLate::Finished => "It has ended already.",
     })
@@ -691,12 +777,18 @@ pub fn modal_failed() -> Content {
 
 /// The project of a deployment is no longer configured.
 pub fn project_gone(project: &str) -> Content {
-    private(&format!("🚫 The project {} is no longer configured; add it again to decide about its deployment.", escape(project)))
+    private(&format!(
+        "🚫 The project {} is no longer configured; add it again to decide about its deployment.",
+        escape(project)
+    ))
 }
 
 /// No deployment has that id here.
 pub fn unknown_deployment(id: &str) -> Content {
-    private(&format!("There is no deployment `{}` here; `/deploy history` lists them.", escape(&truncate(id, 60))))
+    private(&format!(
+        "There is no deployment `{}` here; `/deploy history` lists them.",
+        escape(&truncate(id, 60))
+    ))
 }
 
 /// What a person may.
@@ -716,7 +808,10 @@ pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
 pub fn history(views: &[View]) -> Content {
     let line = |view: &View| {
         let (emoji, word) = state(view.state);
-        let version = view.version.as_ref().map_or_else(|| "–".to_owned(), |version| escape(&version.to));
+        let version = view
+            .version
+            .as_ref()
+            .map_or_else(|| "–".to_owned(), |version| escape(&version.to));
         format!(
             "{emoji} `{}` {version} · {word} · {} by {}",
             escape(&view.id),
@@ -740,11 +835,18 @@ pub fn history(views: &[View]) -> Content {
 pub fn help(words: &[(&str, &str, &str)], complaint: Option<&str>) -> Content {
     let mut lines = Vec::new();
     if let Some(complaint) = complaint {
-        lines.push(format!("🚫 {}; nothing was done.", capitalised(&escape_but_code(complaint))));
+        lines.push(format!(
+            "🚫 {}; nothing was done.",
+            capitalised(&escape_but_code(complaint))
+        ));
     }
     lines.push("*What you can type:*".to_owned());
     for (word, arguments, help) in words {
-        let arguments = if arguments.is_empty() { String::new() } else { format!(" {}", escape_but_code(arguments)) };
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", escape_but_code(arguments))
+        };
         lines.push(format!("• `/deploy {word}{arguments}` – {help}"));
     }
     lines.push("`/deploy` alone shows what runs. Buttons in the thread do the rest.".to_owned());
@@ -762,5 +864,7 @@ fn escape_but_code(text: &str) -> String {
 
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

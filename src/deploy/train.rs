@@ -230,7 +230,10 @@ impl Plan {
             changes.push(moved(&self.branch, &before.branch_tip, &self.branch_tip));
         }
         if self.version.to != before.version.to {
-            changes.push(format!("the version is now {} instead of {}", self.version.to, before.version.to));
+            changes.push(format!(
+                "the version is now {} instead of {}",
+                self.version.to, before.version.to
+            ));
         }
         changes
     }

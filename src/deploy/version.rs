@@ -35,7 +35,11 @@ impl FromStr for Bump {
             "calendar" => config::Bump::Calendar,
             version => match Version::parse(version.strip_prefix('v').unwrap_or(version)) {
                 Ok(version) => return Ok(Self::To(version.to_string())),
-                Err(_) => return Err(format!("`{text}` is neither patch, minor, major, calendar nor a version such as 1.5.0")),
+                Err(_) => {
+                    return Err(format!(
+                        "`{text}` is neither patch, minor, major, calendar nor a version such as 1.5.0"
+                    ));
+                }
             },
         }))
     }
@@ -74,15 +78,18 @@ impl fmt::Display for Bump {
 /// # Errors
 /// One sentence: not a semantic version, or not higher.
 pub fn next_version(current: &str, bump: &Bump, date: NaiveDate) -> Result<String, String> {
-    let now = Version::parse(current)
-        .map_err(|_| format!("the current version {current:?} is not a semantic version such as 1.4.2; set one by hand first"))?;
+    let now = Version::parse(current).map_err(|_| {
+        format!("the current version {current:?} is not a semantic version such as 1.4.2; set one by hand first")
+    })?;
     let unfinished = !now.pre.is_empty();
     let next = match bump {
         Bump::By(config::Bump::Patch) if unfinished => Version::new(now.major, now.minor, now.patch),
         Bump::By(config::Bump::Patch) => Version::new(now.major, now.minor, now.patch.saturating_add(1)),
         Bump::By(config::Bump::Minor) if unfinished && now.patch == 0 => Version::new(now.major, now.minor, 0),
         Bump::By(config::Bump::Minor) => Version::new(now.major, now.minor.saturating_add(1), 0),
-        Bump::By(config::Bump::Major) if unfinished && now.minor == 0 && now.patch == 0 => Version::new(now.major, 0, 0),
+        Bump::By(config::Bump::Major) if unfinished && now.minor == 0 && now.patch == 0 => {
+            Version::new(now.major, 0, 0)
+        }
         Bump::By(config::Bump::Major) => Version::new(now.major.saturating_add(1), 0, 0),
         Bump::By(config::Bump::Calendar) => {
             let year = u64::from(date.year().unsigned_abs());
@@ -92,7 +99,9 @@ pub fn next_version(current: &str, bump: &Bump, date: NaiveDate) -> Result<Strin
             let again = Version::new(year, day, now.patch.saturating_add(1));
             if same_day { again } else { first }
         }
-        Bump::To(version) => Version::parse(version).map_err(|_| format!("{version:?} is not a semantic version such as 1.5.0"))?,
+        Bump::To(version) => {
+            Version::parse(version).map_err(|_| format!("{version:?} is not a semantic version such as 1.5.0"))?
+        }
     };
     let plain = |version: &Version| Version {
         pre: version.pre.clone(),
@@ -120,7 +129,11 @@ pub fn read_version(file: &VersionFile, bytes: &[u8]) -> Result<String, String> 
     let text = utf8(file, bytes)?;
     let range = find(file, text)?;
     let version = &text[range];
-    match version.is_empty() || version.chars().any(|c| c.is_control() || c.is_whitespace() || "\"'\\<>".contains(c)) {
+    match version.is_empty()
+        || version
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || "\"'\\<>".contains(c))
+    {
         true => Err(format!("{}: {version:?} is not a version", file.path)),
         false => Ok(version.to_owned()),
     }
@@ -137,7 +150,10 @@ pub fn write_version(file: &VersionFile, bytes: &[u8], version: &str) -> Result<
     written.replace_range(range, version);
     match read_version(file, written.as_bytes())? == version {
         true => Ok(written.into_bytes()),
-        false => Err(format!("{}: {version} would not be read back; check `version_files`", file.path)),
+        false => Err(format!(
+            "{}: {version} would not be read back; check `version_files`",
+            file.path
+        )),
     }
 }
 
@@ -154,7 +170,12 @@ fn find(file: &VersionFile, text: &str) -> Result<Range<usize>, String> {
         VersionFileKind::Yaml { key } => in_yaml(text, key),
         VersionFileKind::Mix => {
             let pattern = r#"(?m)^\s*(?:@version\s+|(?:\[|,)?\s*version:\s*)"([^"\n]*)""#;
-            only_match(text, pattern, "no `version: \"…\"` and no `@version \"…\"`", "more than one version")
+            only_match(
+                text,
+                pattern,
+                "no `version: \"…\"` and no `@version \"…\"`",
+                "more than one version",
+            )
         }
         VersionFileKind::Plain => {
             let trimmed = text.trim_start_matches('\u{feff}').trim();
@@ -184,15 +205,22 @@ fn only_match(text: &str, pattern: &str, none: &str, many: &str) -> Result<Range
 fn in_json(text: &str, pointer: &str) -> Result<Range<usize>, String> {
     use jsonc_parser::ast::Value;
     let start = text.len() - text.trim_start_matches('\u{feff}').len();
-    let parsed = jsonc_parser::parse_to_ast(&text[start..], &jsonc_parser::CollectOptions::default(), &jsonc_parser::ParseOptions::default())
-        .map_err(|error| format!("it is not JSON ({error})"))?;
+    let parsed = jsonc_parser::parse_to_ast(
+        &text[start..],
+        &jsonc_parser::CollectOptions::default(),
+        &jsonc_parser::ParseOptions::default(),
+    )
+    .map_err(|error| format!("it is not JSON ({error})"))?;
     let mut value = parsed.value.ok_or("it is empty")?;
     for part in pointer.split('/').skip(1) {
         let name = part.replace("~1", "/").replace("~0", "~");
         let missing = || format!("`{pointer}` is missing");
         value = match value {
             Value::Object(object) => {
-                let mut matching = object.properties.into_iter().filter(|property| property.name.as_str() == name);
+                let mut matching = object
+                    .properties
+                    .into_iter()
+                    .filter(|property| property.name.as_str() == name);
                 let found = matching.next().ok_or_else(missing)?;
                 if matching.next().is_some() {
                     return Err(format!("`{name}` stands there twice"));
@@ -214,18 +242,27 @@ fn in_json(text: &str, pointer: &str) -> Result<Range<usize>, String> {
 
 fn in_toml(text: &str, key: &str) -> Result<Range<usize>, String> {
     let start = text.len() - text.trim_start_matches('\u{feff}').len();
-    let document = toml_edit::Document::parse(&text[start..]).map_err(|error| format!("it is not TOML ({})", error.message()))?;
+    let document =
+        toml_edit::Document::parse(&text[start..]).map_err(|error| format!("it is not TOML ({})", error.message()))?;
     let mut item = document.as_item();
     for part in key.split('.') {
         item = item.get(part).ok_or_else(|| format!("`{key}` is missing"))?;
     }
     let value = item.as_value().filter(|value| value.is_str());
-    let span = value.and_then(toml_edit::Value::span).ok_or_else(|| match item.get("workspace") {
-        Some(_) => format!("`{key}` is inherited from the workspace: name the workspace's file and `workspace.package.version`"),
-        None => format!("`{key}` is not a string"),
-    })?;
+    let span = value
+        .and_then(toml_edit::Value::span)
+        .ok_or_else(|| match item.get("workspace") {
+            Some(_) => format!(
+                "`{key}` is inherited from the workspace: name the workspace's file and `workspace.package.version`"
+            ),
+            None => format!("`{key}` is not a string"),
+        })?;
     let literal = &text[start + span.start..start + span.end];
-    let quotes = if literal.starts_with("\"\"\"") || literal.starts_with("'''") { 3 } else { 1 };
+    let quotes = if literal.starts_with("\"\"\"") || literal.starts_with("'''") {
+        3
+    } else {
+        1
+    };
     Ok(start + span.start + quotes..start + span.end - quotes)
 }
 
@@ -254,7 +291,9 @@ fn in_yaml(text: &str, key: &str) -> Result<Range<usize>, String> {
         while parents.last().is_some_and(|(parent, _)| indent <= *parent) {
             parents.pop();
         }
-        let Some((name, value)) = mapping(content) else { continue };
+        let Some((name, value)) = mapping(content) else {
+            continue;
+        };
         if value.starts_with(['|', '>']) {
             block_scalar = Some(indent);
         }

@@ -9,7 +9,7 @@ use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
-use super::{Request, read_request, ticks};
+use super::{Item, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
 use crate::saga::{Actor, Event, History, Outcome};
@@ -233,7 +233,7 @@ pub enum QuestionKind {
     /// Which items are done?
     Checklist {
         /// Item, and who ticked it when.
-        items: Vec<(String, Option<(Actor, DateTime<Utc>)>)>,
+        items: Vec<Item>,
     },
     /// What becomes of what wasn't merged?
     Unmerged {
@@ -288,10 +288,22 @@ impl View {
         let plan = latest_plan(history);
         let mut view = Self {
             id: id.to_owned(),
-            repo: request.as_ref().map(|request| request.project.repo.to_string()).unwrap_or_default(),
-            channel: request.as_ref().map(|request| request.project.channel.clone()).unwrap_or_default(),
-            permissions: request.as_ref().map(|request| request.project.permissions.clone()).unwrap_or_default(),
-            base: request.as_ref().map(|request| request.project.base_branch.clone()).unwrap_or_default(),
+            repo: request
+                .as_ref()
+                .map(|request| request.project.repo.to_string())
+                .unwrap_or_default(),
+            channel: request
+                .as_ref()
+                .map(|request| request.project.channel.clone())
+                .unwrap_or_default(),
+            permissions: request
+                .as_ref()
+                .map(|request| request.project.permissions.clone())
+                .unwrap_or_default(),
+            base: request
+                .as_ref()
+                .map(|request| request.project.base_branch.clone())
+                .unwrap_or_default(),
             project,
             state: State::Running,
             started_at,
@@ -318,7 +330,10 @@ impl View {
             receipt: receipt(history),
         };
         view.cars = plan.map(|plan| cars(history, plan.cars)).unwrap_or_default();
-        view.progress = view.current.as_ref().and_then(|current| progress(history, &current.key));
+        view.progress = view
+            .current
+            .as_ref()
+            .and_then(|current| progress(history, &current.key));
         view.state = state(history, &view);
         view
     }
@@ -330,7 +345,10 @@ impl View {
 
     /// An abort is still possible.
     pub fn can_abort(&self) -> bool {
-        let merging = self.cars.iter().any(|car| matches!(car.state, CarState::Merging | CarState::Merged | CarState::Failed));
+        let merging = self
+            .cars
+            .iter()
+            .any(|car| matches!(car.state, CarState::Merging | CarState::Merged | CarState::Failed));
         !self.is_over() && self.state != State::Undoing && !merging
     }
 
@@ -342,7 +360,10 @@ impl View {
 
     /// The deploy pull request, if it is there and not merged.
     pub fn unmerged_deploy_pr(&self) -> Option<u64> {
-        self.deploy_pr.as_ref().filter(|_| !self.deploy_pr_merged).map(|pr| pr.number)
+        self.deploy_pr
+            .as_ref()
+            .filter(|_| !self.deploy_pr_merged)
+            .map(|pr| pr.number)
     }
 }
 
@@ -366,12 +387,18 @@ fn output<T: serde::de::DeserializeOwned>(history: &History, key: &str) -> Optio
 }
 
 fn completed(history: &History, key: &str) -> bool {
-    history.step(key).is_some_and(|step| matches!(step.phase, StepPhase::Completed(_)))
+    history
+        .step(key)
+        .is_some_and(|step| matches!(step.phase, StepPhase::Completed(_)))
 }
 
 /// The plan as people saw it last.
 fn latest_plan(history: &History) -> Option<Plan> {
-    let with_plan = history.checkpoints().iter().rev().find(|state| !state.data["plan"].is_null())?;
+    let with_plan = history
+        .checkpoints()
+        .iter()
+        .rev()
+        .find(|state| !state.data["plan"].is_null())?;
     from_value(with_plan.data["plan"].clone()).ok()
 }
 
@@ -414,7 +441,10 @@ fn cars(history: &History, cars: Vec<Car>) -> Vec<CarView> {
             None => CarState::Planned,
         }
     };
-    let viewed = cars.into_iter().map(|car| CarView { state: state(&car), car });
+    let viewed = cars.into_iter().map(|car| CarView {
+        state: state(&car),
+        car,
+    });
     viewed.collect()
 }
 
@@ -439,7 +469,9 @@ fn phases(history: &History) -> Vec<PhaseView> {
 fn phase_state(steps: &[StepView]) -> Stand {
     use Stand::{Done, Failed, Pending, Retrying, Running, Skipped, Undone, Waiting};
     let any = |state| steps.iter().any(|step| step.state == state);
-    let loudest = [Failed, Waiting, Retrying, Running].into_iter().find(|&state| any(state));
+    let loudest = [Failed, Waiting, Retrying, Running]
+        .into_iter()
+        .find(|&state| any(state));
     let begun = any(Done) || any(Skipped);
     match loudest {
         Some(state) => state,
@@ -456,7 +488,11 @@ fn belongs(key: &str, line: &Line) -> bool {
 
 fn step_view(history: &History, line: &Line, planned: usize) -> StepView {
     let parts: Vec<&StepState> = history.steps().iter().filter(|step| belongs(&step.key, line)).collect();
-    let asked: Vec<&CheckpointState> = history.checkpoints().iter().filter(|state| belongs(&state.key, line)).collect();
+    let asked: Vec<&CheckpointState> = history
+        .checkpoints()
+        .iter()
+        .filter(|state| belongs(&state.key, line))
+        .collect();
     let attention = |step: &StepState| {
         let prefix = format!("attention/{}/", step.key);
         history.open_checkpoints().any(|open| open.key.starts_with(&prefix))
@@ -475,8 +511,14 @@ fn step_view(history: &History, line: &Line, planned: usize) -> StepView {
         StepPhase::Failed { error, .. } => Some(error.clone()),
         _ => None,
     });
-    let starts = parts.iter().map(|step| step.first_started).chain(asked.iter().map(|state| state.opened));
-    let decided = asked.iter().filter_map(|state| state.decided.as_ref()).map(|decided| decided.at);
+    let starts = parts
+        .iter()
+        .map(|step| step.first_started)
+        .chain(asked.iter().map(|state| state.opened));
+    let decided = asked
+        .iter()
+        .filter_map(|state| state.decided.as_ref())
+        .map(|decided| decided.at);
     let ends = parts.iter().map(|step| step.last_event).chain(decided);
     let over = matches!(state, Stand::Done | Stand::Undone | Stand::Skipped);
     StepView {
@@ -502,7 +544,9 @@ fn is_part(step: &StepState) -> bool {
 
 fn count(parts: &[&StepState], planned: usize, line: &Line) -> Option<(usize, usize)> {
     let done = |step: &&&StepState| {
-        is_part(step) && step.compensation == Compensation::None && matches!(step.phase, StepPhase::Completed(_) | StepPhase::Skipped)
+        is_part(step)
+            && step.compensation == Compensation::None
+            && matches!(step.phase, StepPhase::Completed(_) | StepPhase::Skipped)
     };
     (has_parts(line) && planned > 0).then(|| (parts.iter().filter(done).count(), planned))
 }
@@ -513,7 +557,9 @@ fn part_state(history: &History, last: &StepState, parts: &[&StepState], planned
     }
     match &last.phase {
         StepPhase::Completed(_) | StepPhase::Skipped
-            if has_parts(line) && history.unwinding().is_none() && count(parts, planned, line).is_some_and(|(done, all)| done < all) =>
+            if has_parts(line)
+                && history.unwinding().is_none()
+                && count(parts, planned, line).is_some_and(|(done, all)| done < all) =>
         {
             Stand::Running
         }
@@ -643,7 +689,10 @@ fn state(history: &History, view: &View) -> State {
         None if history.unwinding().is_some() || history.abort().is_some() => State::Undoing,
         None => {
             let attention = |question: &Question| {
-                matches!(question.kind, QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. })
+                matches!(
+                    question.kind,
+                    QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. }
+                )
             };
             match view.questions.as_slice() {
                 [] => State::Running,

@@ -83,7 +83,12 @@ impl World {
         if !self.git.is_clone(&clone).await {
             remove(&clone)?;
             make_private(clone.parent().unwrap_or(&self.workspace_root))?;
-            let paths: Vec<String> = self.project.version_files.iter().map(|file| file.path.clone()).collect();
+            let paths: Vec<String> = self
+                .project
+                .version_files
+                .iter()
+                .map(|file| file.path.clone())
+                .collect();
             (*self.git).clone(&clone, &self.project.base_branch, &paths).await?;
         }
         Ok(clone)

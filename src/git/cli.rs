@@ -96,7 +96,9 @@ impl GitCli {
     /// Scheme and host, which the token is bound to.
     fn origin(&self) -> &str {
         let after_scheme = self.url.find("://").map_or(0, |scheme| scheme + 3);
-        let end = self.url[after_scheme..].find('/').map_or(self.url.len(), |slash| after_scheme + slash);
+        let end = self.url[after_scheme..]
+            .find('/')
+            .map_or(self.url.len(), |slash| after_scheme + slash);
         &self.url[..end]
     }
 
@@ -127,7 +129,8 @@ impl GitCli {
         let mut secrets = Vec::new();
         if run.remote && self.scheme().starts_with("http") {
             let token: SecretString = self.credentials.token().await.map_err(|error| failed(error, true))?;
-            let basic = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
+            let basic =
+                base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
             config.push((
                 format!("http.{}/.extraHeader", self.origin()),
                 format!("Authorization: Basic {basic}"),
@@ -157,7 +160,11 @@ impl GitCli {
         }
         command
             .args(&run.args)
-            .stdin(if run.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if run.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
@@ -197,7 +204,10 @@ impl GitCli {
     /// The object that a revision names, if there is one.
     async fn resolve(&self, dir: &Path, revision: &str) -> Result<Option<Oid>> {
         let output = self
-            .run(Run::local(dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", revision]))
+            .run(Run::local(
+                dir,
+                &["rev-parse", "--verify", "--quiet", "--end-of-options", revision],
+            ))
             .await?;
         Ok((output.code == 0).then(|| output.text()))
     }
@@ -205,12 +215,22 @@ impl GitCli {
 
 /// The subcommand and what follows, without what is long: never the environment.
 fn describe(args: &[String]) -> String {
-    let words: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with("--end-of")).take(6).collect();
+    let words: Vec<&str> = args
+        .iter()
+        .map(String::as_str)
+        .filter(|arg| !arg.starts_with("--end-of"))
+        .take(6)
+        .collect();
     words.join(" ")
 }
 
 pub(super) fn failure(command: String, output: &Output) -> Error {
-    let lines: Vec<&str> = output.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = output
+        .stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let message = match lines.as_slice() {
         [] => format!("exit code {}", output.code),
         lines => lines[lines.len().saturating_sub(3)..].join(" / "),
@@ -224,7 +244,12 @@ pub(super) fn failure(command: String, output: &Output) -> Error {
 
 /// Whether another try may help, by git's and curl's words in the C locale.
 fn is_transient(stderr: &str) -> bool {
-    let refused = ["returned error: 401", "returned error: 403", "returned error: 404", "returned error: 301"];
+    let refused = [
+        "returned error: 401",
+        "returned error: 403",
+        "returned error: 404",
+        "returned error: 301",
+    ];
     if refused.iter().any(|word| stderr.contains(word)) {
         return false;
     }
@@ -297,11 +322,18 @@ fn checked_path(path: &str) -> Result<&str> {
 /// Git's porcelain line of a push: flag, refs, reason.
 fn pushed(name: String, output: &Output) -> Result<Pushed> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.split('\t').count() >= 3 || line.starts_with('!'));
+    let line = text
+        .lines()
+        .find(|line| line.split('\t').count() >= 3 || line.starts_with('!'));
     match line.and_then(|line| line.chars().next()) {
         Some('=') => Ok(Pushed::UpToDate),
         Some('!') => {
-            let reason = line.unwrap_or_default().split('\t').next_back().unwrap_or_default().to_owned();
+            let reason = line
+                .unwrap_or_default()
+                .split('\t')
+                .next_back()
+                .unwrap_or_default()
+                .to_owned();
             Ok(Pushed::Rejected(reason))
         }
         Some(' ' | '*' | '-' | '+') if output.code == 0 => Ok(Pushed::Done),
@@ -356,14 +388,17 @@ impl Git for GitCli {
         if !dir.join(".git").is_dir() || !dir.join(".git").join("info").join("sparse-checkout").is_file() {
             return false;
         }
-        let output = self.run(Run::local(dir, &["config", "--get", "remote.origin.url"])).await;
+        let output = self
+            .run(Run::local(dir, &["config", "--get", "remote.origin.url"]))
+            .await;
         output.is_ok_and(|output| output.code == 0 && output.text() == self.url)
     }
 
     async fn fetch_branch(&self, dir: &Path, branch: &str) -> Result<Oid> {
         let branch = checked_branch(branch)?;
         let refspec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        self.succeed(Run::remote(dir, &["fetch", "--quiet", "--no-tags", "origin", &refspec])).await?;
+        self.succeed(Run::remote(dir, &["fetch", "--quiet", "--no-tags", "origin", &refspec]))
+            .await?;
         let tip = self.resolve(dir, &format!("refs/remotes/origin/{branch}")).await?;
         tip.ok_or_else(|| Error {
             command: format!("fetch {branch}"),
@@ -374,20 +409,28 @@ impl Git for GitCli {
 
     async fn create_branch(&self, dir: &Path, branch: &str, at: &str) -> Result<()> {
         let name = format!("refs/heads/{}", checked_branch(branch)?);
-        self.succeed(Run::local(dir, &["update-ref", &name, checked_oid(at)?])).await.map(drop)
+        self.succeed(Run::local(dir, &["update-ref", &name, checked_oid(at)?]))
+            .await
+            .map(drop)
     }
 
     async fn delete_branch(&self, dir: &Path, branch: &str) -> Result<()> {
         let name = format!("refs/heads/{}", checked_branch(branch)?);
-        self.succeed(Run::local(dir, &["update-ref", "-d", &name])).await.map(drop)
+        self.succeed(Run::local(dir, &["update-ref", "-d", &name]))
+            .await
+            .map(drop)
     }
 
     async fn branch_tip(&self, dir: &Path, branch: &str) -> Result<Option<Oid>> {
-        self.resolve(dir, &format!("refs/heads/{}", checked_branch(branch)?)).await
+        self.resolve(dir, &format!("refs/heads/{}", checked_branch(branch)?))
+            .await
     }
 
     async fn remote_branches(&self, prefix: &str) -> Result<Vec<(String, Oid)>> {
-        let pattern = format!("refs/heads/{}*", checked_branch(&format!("{prefix}x"))?.trim_end_matches('x'));
+        let pattern = format!(
+            "refs/heads/{}*",
+            checked_branch(&format!("{prefix}x"))?.trim_end_matches('x')
+        );
         let run = Run {
             dir: None,
             limit: QUICK,
@@ -418,7 +461,14 @@ impl Git for GitCli {
     async fn delete_remote(&self, dir: &Path, branch: &str, expect: &str) -> Result<Pushed> {
         let name = format!("refs/heads/{}", checked_branch(branch)?);
         let lease = format!("--force-with-lease={name}:{}", checked_oid(expect)?);
-        let args = ["push", "--porcelain", "--no-verify", &lease, "origin", &format!(":{name}")];
+        let args = [
+            "push",
+            "--porcelain",
+            "--no-verify",
+            &lease,
+            "origin",
+            &format!(":{name}"),
+        ];
         let output = self.run(Run::remote(dir, &args)).await?;
         pushed(format!("push :{branch}"), &output)
     }
@@ -432,7 +482,9 @@ impl Git for GitCli {
     async fn read(&self, dir: &Path, commit: &str, path: &str) -> Result<Blob> {
         let (commit, path) = (checked_oid(commit)?, checked_path(path)?);
         // By hand from the root down, so that a symlinked directory on the way is seen as well.
-        let entry = self.succeed(Run::remote(dir, &["ls-tree", "-z", commit, "--", path])).await?;
+        let entry = self
+            .succeed(Run::remote(dir, &["ls-tree", "-z", commit, "--", path]))
+            .await?;
         let line = String::from_utf8_lossy(&entry.stdout).into_owned();
         let Some((meta, _)) = line.split_once('\t') else {
             return Ok(Blob::Missing);
@@ -461,17 +513,31 @@ impl Git for GitCli {
         let parent = checked_oid(parent)?;
         let index = dir.join(".git").join("shipmate-index");
         let env = [("GIT_INDEX_FILE", index.to_string_lossy().into_owned())];
-        self.succeed(Run::local(dir, &["read-tree", parent]).with_env(&env)).await?;
+        self.succeed(Run::local(dir, &["read-tree", parent]).with_env(&env))
+            .await?;
         for (path, bytes) in files {
             let path = checked_path(path)?;
-            let oid = self.succeed(Run::local(dir, &["hash-object", "-w", "--stdin"]).with_stdin(bytes)).await?.text();
-            let entry = self.succeed(Run::local(dir, &["ls-tree", parent, "--", path])).await?.text();
-            let mode = if entry.starts_with("100755") { "100755" } else { "100644" };
+            let oid = self
+                .succeed(Run::local(dir, &["hash-object", "-w", "--stdin"]).with_stdin(bytes))
+                .await?
+                .text();
+            let entry = self
+                .succeed(Run::local(dir, &["ls-tree", parent, "--", path]))
+                .await?
+                .text();
+            let mode = if entry.starts_with("100755") {
+                "100755"
+            } else {
+                "100644"
+            };
             let info = format!("{mode},{oid},{path}");
             let add = Run::local(dir, &["update-index", "--add", "--cacheinfo", &info]).with_env(&env);
             self.succeed(add).await?;
         }
-        let tree = self.succeed(Run::local(dir, &["write-tree", "--missing-ok"]).with_env(&env)).await?.text();
+        let tree = self
+            .succeed(Run::local(dir, &["write-tree", "--missing-ok"]).with_env(&env))
+            .await?
+            .text();
         let _ = std::fs::remove_file(&index);
         if tree == self.tree(dir, parent).await? {
             return Ok(parent.to_owned());

@@ -178,13 +178,7 @@ pub trait Git: Send + Sync {
     /// The tree of a commit.
     async fn tree(&self, dir: &Path, commit: &str) -> Result<Oid>;
     /// Merges every car in order on top of `onto`, in the object store only.
-    async fn rehearse(
-        &self,
-        dir: &Path,
-        onto: &str,
-        cars: &[Car],
-        method: Method,
-    ) -> Result<Rehearsal>;
+    async fn rehearse(&self, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal>;
 }
 
 /// Where the token for the remote comes from, each time a command needs it: an App's lasts an hour.

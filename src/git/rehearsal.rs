@@ -81,7 +81,10 @@ async fn fetch(git: &GitCli, dir: &Path, cars: &[Car]) -> Result<Vec<(u64, Strin
     }
     for car in cars {
         let name = format!("refs/shipmate/pull/{}", car.number);
-        let found = git.run(Run::local(dir, &["rev-parse", "--verify", "--quiet", &name])).await?.text();
+        let found = git
+            .run(Run::local(dir, &["rev-parse", "--verify", "--quiet", &name]))
+            .await?
+            .text();
         if found != car.head && gone.iter().all(|(number, _)| *number != car.number) {
             gone.push((car.number, format!("its head is {found} instead of {}", car.head)));
         }
@@ -153,7 +156,10 @@ impl Rehearsed<'_> {
 
     async fn rebase_onto(&self, tip: &str, car: &Car) -> Result<std::result::Result<Oid, Vec<String>>> {
         let range = format!("{}..{}", checked_oid(tip)?, checked_oid(&car.head)?);
-        let list = Run::local(self.dir, &["rev-list", "--reverse", "--no-merges", "--topo-order", &range]);
+        let list = Run::local(
+            self.dir,
+            &["rev-list", "--reverse", "--no-merges", "--topo-order", &range],
+        );
         let commits = self.git.succeed(list).await?.text();
         let mut tip = tip.to_owned();
         for commit in commits.lines() {
@@ -198,7 +204,10 @@ impl Rehearsed<'_> {
             email: "rehearsal@localhost".to_owned(),
             date: DateTime::UNIX_EPOCH.fixed_offset(),
         };
-        let output = self.git.succeed(Run::local(self.dir, &args).with_env(&identity(&signature))).await?;
+        let output = self
+            .git
+            .succeed(Run::local(self.dir, &args).with_env(&identity(&signature)))
+            .await?;
         Ok(output.text())
     }
 

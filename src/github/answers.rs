@@ -6,14 +6,23 @@ use serde_json::Value;
 
 use super::rest::malformed;
 use super::{
-    CheckRun as Check, Commit as OurCommit, Comparison as Compared, End, Error, Issue as OurIssue, PullRequest as Pull, PullRequestState,
-    Release as Released, RepoName, Repository as Repo, Result, Review as OurReview, ReviewState, Sha, WorkflowRun as Run,
+    CheckRun as Check, Commit as OurCommit, Comparison as Compared, End, Error, Issue as OurIssue, PullRequest as Pull,
+    PullRequestState, Release as Released, RepoName, Repository as Repo, Result, Review as OurReview, ReviewState, Sha,
+    WorkflowRun as Run,
 };
 
 /// A JSON value as a type; the error names the field.
 pub fn typed<T: DeserializeOwned>(request: &str, body: Value) -> Result<T> {
-    serde_path_to_error::deserialize(body)
-        .map_err(|error| malformed(request, &format!("the answer's `{}` is not as documented: {}", error.path(), error.inner())))
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        malformed(
+            request,
+            &format!(
+                "the answer's `{}` is not as documented: {}",
+                error.path(),
+                error.inner()
+            ),
+        )
+    })
 }
 
 /// An error body's message, with its `errors[]` spelled out.
@@ -24,10 +33,16 @@ pub fn message(body: &Value) -> Option<String> {
         error => {
             let said = error["message"].as_str().filter(|said| !said.is_empty());
             let field = error["field"].as_str().zip(error["code"].as_str());
-            said.map(str::to_owned).or_else(|| field.map(|(field, code)| format!("{field} is {code}")))
+            said.map(str::to_owned)
+                .or_else(|| field.map(|(field, code)| format!("{field} is {code}")))
         }
     };
-    let details: Vec<String> = body["errors"].as_array().into_iter().flatten().filter_map(detail).collect();
+    let details: Vec<String> = body["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(detail)
+        .collect();
     if !details.is_empty() {
         message = format!("{message}: {}", details.join("; "));
     }
@@ -44,7 +59,6 @@ fn login(user: Option<User>) -> Option<String> {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "GitHub's shape")]
 pub struct Repository {
     full_name: String,
     default_branch: String,
@@ -279,7 +293,7 @@ fn first() -> u64 {
 
 impl WorkflowRun {
     /// A run in place of the checks that a fine-grained token can't see.
-    pub fn as_check(self) -> Check {
+    pub fn into_check(self) -> Check {
         Check {
             id: self.id,
             app: Some("github-actions".to_owned()),
@@ -375,7 +389,9 @@ struct NodeRepo {
 pub fn closing_issues(request: &str, mut body: Value) -> Result<Vec<OurIssue>> {
     let nodes = body["data"]["repository"]["pullRequest"]["closingIssuesReferences"]["nodes"].take();
     if nodes.is_null() {
-        let said = body["errors"][0]["message"].as_str().unwrap_or("the answer has no `nodes`");
+        let said = body["errors"][0]["message"]
+            .as_str()
+            .unwrap_or("the answer has no `nodes`");
         return Err(Error {
             message: said.to_owned(),
             ..malformed(request, "")

@@ -59,7 +59,13 @@ impl TokenSource {
     ///
     /// # Errors
     /// If the key is no RSA key in PEM, or the system has no root certificates.
-    pub fn app(api_url: &str, app_id: u64, key: &SecretString, installation: Option<u64>, repo: RepoName) -> Result<Self> {
+    pub fn app(
+        api_url: &str,
+        app_id: u64,
+        key: &SecretString,
+        installation: Option<u64>,
+        repo: RepoName,
+    ) -> Result<Self> {
         let broken = |message: String| Error {
             kind: ErrorKind::Unauthorized,
             request: "GITHUB_APP_PRIVATE_KEY".to_owned(),
@@ -68,8 +74,9 @@ impl TokenSource {
             documentation_url: None,
             request_id: None,
         };
-        let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.expose_secret().as_bytes())
-            .map_err(|_| broken("it is not an RSA private key in PEM form; download a new one from the App's settings".to_owned()))?;
+        let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.expose_secret().as_bytes()).map_err(|_| {
+            broken("it is not an RSA private key in PEM form; download a new one from the App's settings".to_owned())
+        })?;
         Ok(Self(Kind::App(App {
             api_url: api_url.trim_end_matches('/').to_owned(),
             app_id,
@@ -148,7 +155,9 @@ impl App {
             documentation_url: None,
             request_id: None,
         };
-        let jwt = self.jwt().map_err(|error| failed(error.to_string(), ErrorKind::Unauthorized))?;
+        let jwt = self
+            .jwt()
+            .map_err(|error| failed(error.to_string(), ErrorKind::Unauthorized))?;
         let sent = self
             .http
             .request(method, format!("{}{path}", self.api_url))

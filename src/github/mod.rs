@@ -44,9 +44,7 @@ impl TryFrom<String> for Sha {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let hex = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if hex && matches!(text.len(), 40 | 64) {
             Ok(Self(text))
         } else {
@@ -93,9 +91,7 @@ impl TryFrom<String> for RepoName {
             !part.is_empty()
                 && part != "."
                 && part != ".."
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         };
         match text.split_once('/') {
             Some((owner, name)) if plain(owner) && plain(name) => Ok(Self {

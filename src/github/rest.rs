@@ -115,7 +115,11 @@ impl RestGitHub {
     }
 
     fn path(&self, rest: &str) -> String {
-        format!("/repos/{}/{}{rest}", segment(&self.repo.owner), segment(&self.repo.name))
+        format!(
+            "/repos/{}/{}{rest}",
+            segment(&self.repo.owner),
+            segment(&self.repo.name)
+        )
     }
 
     fn graphql_url(&self) -> String {
@@ -125,7 +129,14 @@ impl RestGitHub {
         }
     }
 
-    async fn send(&self, method: &Method, url: &str, request: &str, body: Option<&Value>, etag: Option<&str>) -> Result<reqwest::Response> {
+    async fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        request: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<reqwest::Response> {
         let mut renewed = false;
         loop {
             let token = self.tokens.token().await?;
@@ -142,7 +153,10 @@ impl RestGitHub {
             if let Some(etag) = etag {
                 builder = builder.header(IF_NONE_MATCH, etag);
             }
-            let response = builder.send().await.map_err(|error| unreachable_error(request, &error))?;
+            let response = builder
+                .send()
+                .await
+                .map_err(|error| unreachable_error(request, &error))?;
             note_sunset(request, response.headers());
             if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.tokens.renew().await {
                 renewed = true;
@@ -169,7 +183,11 @@ impl RestGitHub {
         if !response.status().is_success() {
             return Err(read_error(request, response).await);
         }
-        let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+        let etag = response
+            .headers()
+            .get(ETAG)
+            .and_then(|etag| etag.to_str().ok())
+            .map(str::to_owned);
         let next = self.next_page(request, response.headers())?;
         let body: Value = read_json(request, response).await?;
         if let Some(etag) = etag {
@@ -206,7 +224,10 @@ impl RestGitHub {
     }
 
     fn next_page(&self, request: &str, headers: &HeaderMap) -> Result<Option<String>> {
-        let links = headers.get(LINK).and_then(|links| links.to_str().ok()).unwrap_or_default();
+        let links = headers
+            .get(LINK)
+            .and_then(|links| links.to_str().ok())
+            .unwrap_or_default();
         let next = links.split(',').find_map(|link| {
             let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
             rest.contains("rel=\"next\"").then_some(url)
@@ -214,7 +235,10 @@ impl RestGitHub {
         match next {
             None => Ok(None),
             Some(url) if Url::parse(url).is_ok_and(|url| self.same_origin(&url)) => Ok(Some(url.to_owned())),
-            Some(_) => Err(malformed(request, "its next page is on another host, where the token must not go")),
+            Some(_) => Err(malformed(
+                request,
+                "its next page is on another host, where the token must not go",
+            )),
         }
     }
 
@@ -261,7 +285,9 @@ impl RestGitHub {
             tokio::time::sleep_until(at).await;
         }
         self.written.fetch_add(1, Ordering::Relaxed);
-        let sent = self.send(method, &format!("{}{path}", self.api_url), &request, Some(body), None).await;
+        let sent = self
+            .send(method, &format!("{}{path}", self.api_url), &request, Some(body), None)
+            .await;
         *next = Some(Instant::now() + self.write_gap);
         sent
     }
@@ -317,10 +343,16 @@ pub(super) fn malformed(request: &str, message: &str) -> Error {
 }
 
 async fn read_json<T: DeserializeOwned>(request: &str, response: reqwest::Response) -> Result<T> {
-    let bytes = response.bytes().await.map_err(|error| unreachable_error(request, &error))?;
+    let bytes = response
+        .bytes()
+        .await
+        .map_err(|error| unreachable_error(request, &error))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let beginning: String = String::from_utf8_lossy(&bytes).chars().take(60).collect();
-        malformed(request, &format!("the answer is no JSON ({error}); it begins with `{beginning}`"))
+        malformed(
+            request,
+            &format!("the answer is no JSON ({error}); it begins with `{beginning}`"),
+        )
     })
 }
 
@@ -332,7 +364,13 @@ fn note_sunset(request: &str, headers: &HeaderMap) {
     static SAID: std::sync::Once = std::sync::Once::new();
     let sunset = header(headers, "sunset").or_else(|| header(headers, "deprecation"));
     if let Some(date) = sunset {
-        SAID.call_once(|| tracing::warn!(request, date, "GitHub will end this API version; update Shipmate before"));
+        SAID.call_once(|| {
+            tracing::warn!(
+                request,
+                date,
+                "GitHub will end this API version; update Shipmate before"
+            )
+        });
     }
 }
 
@@ -434,7 +472,11 @@ impl GitHub for RestGitHub {
         let wanted = |pr: &PullRequest| {
             filter.base.as_ref().is_none_or(|base| pr.base.branch == *base)
                 && filter.head.as_ref().is_none_or(|head| {
-                    let ours = pr.head.repo.as_ref().is_some_and(|repo| repo.eq_ignore_ascii_case(&self.repo.to_string()));
+                    let ours = pr
+                        .head
+                        .repo
+                        .as_ref()
+                        .is_some_and(|repo| repo.eq_ignore_ascii_case(&self.repo.to_string()));
                     pr.head.branch == *head && ours
                 })
         };
@@ -442,7 +484,10 @@ impl GitHub for RestGitHub {
     }
 
     async fn pull_request(&self, number: u64) -> Result<PullRequest> {
-        Ok(self.get::<answers::PullRequest>(&self.path(&format!("/pulls/{number}"))).await?.into())
+        Ok(self
+            .get::<answers::PullRequest>(&self.path(&format!("/pulls/{number}")))
+            .await?
+            .into())
     }
 
     async fn reviews(&self, number: u64) -> Result<Vec<Review>> {
@@ -475,7 +520,9 @@ impl GitHub for RestGitHub {
         let variables = json!({ "owner": self.repo.owner, "name": self.repo.name, "number": number });
         self.reads.fetch_add(1, Ordering::Relaxed);
         let body = json!({ "query": QUERY, "variables": variables });
-        let response = self.send(&Method::POST, &self.graphql_url(), request, Some(&body), None).await?;
+        let response = self
+            .send(&Method::POST, &self.graphql_url(), request, Some(&body), None)
+            .await?;
         if !response.status().is_success() {
             return Err(read_error(request, response).await);
         }
@@ -483,7 +530,11 @@ impl GitHub for RestGitHub {
     }
 
     async fn issue(&self, repo: &RepoName, number: u64) -> Result<Option<Issue>> {
-        let path = format!("/repos/{}/{}/issues/{number}", segment(&repo.owner), segment(&repo.name));
+        let path = format!(
+            "/repos/{}/{}/issues/{number}",
+            segment(&repo.owner),
+            segment(&repo.name)
+        );
         let answer = match self.get::<answers::Issue>(&path).await {
             // Issues of repositories that we can't see, or of ones with issues switched off.
             Err(error) if matches!(error.kind, ErrorKind::Forbidden | ErrorKind::Moved(_)) => return Ok(None),
@@ -516,16 +567,27 @@ impl GitHub for RestGitHub {
     }
 
     async fn branch_tip(&self, branch: &str) -> Result<Option<Sha>> {
-        let path = self.path(&format!("/git/ref/heads/{}", branch.split('/').map(segment).collect::<Vec<_>>().join("/")));
+        let path = self.path(&format!(
+            "/git/ref/heads/{}",
+            branch.split('/').map(segment).collect::<Vec<_>>().join("/")
+        ));
         let answer: Option<Value> = self.found(self.get(&path).await).await?;
-        answer.map(|answer| answers::typed("GET git/ref", answer["object"]["sha"].clone())).transpose()
+        answer
+            .map(|answer| answers::typed("GET git/ref", answer["object"]["sha"].clone()))
+            .transpose()
     }
 
     async fn delete_branch(&self, branch: &str) -> Result<Deleted> {
-        let path = self.path(&format!("/git/refs/heads/{}", branch.split('/').map(segment).collect::<Vec<_>>().join("/")));
+        let path = self.path(&format!(
+            "/git/refs/heads/{}",
+            branch.split('/').map(segment).collect::<Vec<_>>().join("/")
+        ));
         match self.write(Method::DELETE, &path, &Value::Null).await {
             Ok(_) => Ok(Deleted::Now),
-            Err(error) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) && error.message.contains("does not exist") => {
+            Err(error)
+                if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound)
+                    && error.message.contains("does not exist") =>
+            {
                 Ok(Deleted::Before)
             }
             Err(error) => Err(error),
@@ -551,13 +613,17 @@ impl GitHub for RestGitHub {
 
     async fn close_pull_request(&self, number: u64) -> Result<PullRequest> {
         let path = self.path(&format!("/pulls/{number}"));
-        let answer: answers::PullRequest = self.write_for(Method::PATCH, &path, &json!({ "state": "closed" })).await?;
+        let answer: answers::PullRequest = self
+            .write_for(Method::PATCH, &path, &json!({ "state": "closed" }))
+            .await?;
         Ok(answer.into())
     }
 
     async fn request_reviewers(&self, number: u64, logins: &[String]) -> Result<()> {
         let path = self.path(&format!("/pulls/{number}/requested_reviewers"));
-        self.write(Method::POST, &path, &json!({ "reviewers": logins })).await.map(drop)
+        self.write(Method::POST, &path, &json!({ "reviewers": logins }))
+            .await
+            .map(drop)
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<String> {
@@ -569,7 +635,10 @@ impl GitHub for RestGitHub {
     async fn comments(&self, number: u64) -> Result<Vec<String>> {
         let path = self.path(&format!("/issues/{number}/comments?per_page=100"));
         let rows: Vec<Value> = self.list(&path, None).await?;
-        Ok(rows.iter().map(|row| row["body"].as_str().unwrap_or_default().to_owned()).collect())
+        Ok(rows
+            .iter()
+            .map(|row| row["body"].as_str().unwrap_or_default().to_owned())
+            .collect())
     }
 
     async fn close_issue(&self, number: u64) -> Result<()> {
@@ -592,7 +661,7 @@ impl GitHub for RestGitHub {
         }
         let path = self.path(&format!("/actions/runs?head_sha={sha}&per_page=100"));
         let runs: Vec<answers::WorkflowRun> = self.list(&path, Some("workflow_runs")).await?;
-        Ok(runs.into_iter().map(answers::WorkflowRun::as_check).collect())
+        Ok(runs.into_iter().map(answers::WorkflowRun::into_check).collect())
     }
 
     async fn statuses(&self, sha: &Sha) -> Result<Vec<CommitStatus>> {
@@ -606,22 +675,38 @@ impl GitHub for RestGitHub {
             let path = self.path(&format!("/rules/branches/{branch}?per_page=100"));
             self.found(self.list(&path, None).await).await?
         };
-        let protected: Option<Value> = self.found(self.get(&self.path(&format!("/branches/{branch}"))).await).await?;
+        let protected: Option<Value> = self
+            .found(self.get(&self.path(&format!("/branches/{branch}"))).await)
+            .await?;
         Ok(answers::required_checks(&rules.unwrap_or_default(), protected.as_ref()))
     }
 
     async fn workflow_runs(&self, workflow: &str, sha: &Sha) -> Result<Vec<WorkflowRun>> {
-        let path = self.path(&format!("/actions/workflows/{}/runs?head_sha={sha}&per_page=100", segment(workflow)));
+        let path = self.path(&format!(
+            "/actions/workflows/{}/runs?head_sha={sha}&per_page=100",
+            segment(workflow)
+        ));
         let runs: Vec<answers::WorkflowRun> = self.list(&path, Some("workflow_runs")).await?;
-        Ok(runs.into_iter().map(WorkflowRun::from).filter(|run| run.head_sha == *sha).collect())
+        Ok(runs
+            .into_iter()
+            .map(WorkflowRun::from)
+            .filter(|run| run.head_sha == *sha)
+            .collect())
     }
 
     async fn workflow_run(&self, id: u64) -> Result<WorkflowRun> {
-        Ok(self.get::<answers::WorkflowRun>(&self.path(&format!("/actions/runs/{id}"))).await?.into())
+        Ok(self
+            .get::<answers::WorkflowRun>(&self.path(&format!("/actions/runs/{id}")))
+            .await?
+            .into())
     }
 
     async fn jobs(&self, run: u64) -> Result<Vec<Job>> {
-        self.list(&self.path(&format!("/actions/runs/{run}/jobs?filter=latest&per_page=100")), Some("jobs")).await
+        self.list(
+            &self.path(&format!("/actions/runs/{run}/jobs?filter=latest&per_page=100")),
+            Some("jobs"),
+        )
+        .await
     }
 
     async fn releases(&self) -> Result<Vec<Release>> {
@@ -630,11 +715,17 @@ impl GitHub for RestGitHub {
     }
 
     async fn release(&self, id: u64) -> Result<Release> {
-        Ok(self.get::<answers::Release>(&self.path(&format!("/releases/{id}"))).await?.into())
+        Ok(self
+            .get::<answers::Release>(&self.path(&format!("/releases/{id}")))
+            .await?
+            .into())
     }
 
     async fn tag_commit(&self, tag: &str) -> Result<Option<Sha>> {
-        let path = self.path(&format!("/git/ref/tags/{}", tag.split('/').map(segment).collect::<Vec<_>>().join("/")));
+        let path = self.path(&format!(
+            "/git/ref/tags/{}",
+            tag.split('/').map(segment).collect::<Vec<_>>().join("/")
+        ));
         let Some(answer) = self.found(self.get::<Value>(&path).await).await? else {
             return Ok(None);
         };

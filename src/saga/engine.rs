@@ -30,17 +30,9 @@ pub trait Workflow: Send + Sync + 'static {
     /// How to take steps back.
     fn registry(&self) -> &Registry<Self::World>;
     /// Forward.
-    fn run(
-        &self,
-        saga: &Saga<Self::World>,
-        input: &Value,
-    ) -> impl Future<Output = Result<(), Stop>> + Send;
+    fn run(&self, saga: &Saga<Self::World>, input: &Value) -> impl Future<Output = Result<(), Stop>> + Send;
     /// What remains to be done once a person has stopped it after the pivot.
-    fn wind_down(
-        &self,
-        saga: &Saga<Self::World>,
-        input: &Value,
-    ) -> impl Future<Output = Result<(), Stop>> + Send;
+    fn wind_down(&self, saga: &Saga<Self::World>, input: &Value) -> impl Future<Output = Result<(), Stop>> + Send;
 }
 
 /// Why nothing was started.
@@ -152,10 +144,7 @@ impl<F: Workflow> Engine<F> {
     }
 
     fn sagas(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
-        self.inner
-            .sagas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.sagas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on with everything that was running when the last process ended; answers with the ids.
@@ -187,13 +176,7 @@ impl<F: Workflow> Engine<F> {
     ///
     /// # Errors
     /// [`StartError::Running`] if one runs, [`StartError::Seen`] if a claim in `also` was taken.
-    pub async fn start(
-        &self,
-        project: &str,
-        by: Actor,
-        input: Value,
-        also: Vec<Op>,
-    ) -> Result<String, StartError> {
+    pub async fn start(&self, project: &str, by: Actor, input: Value, also: Vec<Op>) -> Result<String, StartError> {
         if self.inner.drain.is_cancelled() {
             return Err(StartError::Draining);
         }
@@ -202,12 +185,7 @@ impl<F: Workflow> Engine<F> {
         let number = self.inner.store.get(&counter).map_err(StartError::Store)?;
         let number = number.and_then(|value| value.as_u64()).unwrap_or(0) + 1;
         let id = format!("{project}-{number}");
-        let journal = Journal::new(
-            &id,
-            self.inner.store.clone(),
-            self.inner.clock.clone(),
-            Vec::new(),
-        );
+        let journal = Journal::new(&id, self.inner.store.clone(), self.inner.clock.clone(), Vec::new());
         let mut ops = also;
         ops.push(Op::Claim {
             key: lock(project),
@@ -226,9 +204,7 @@ impl<F: Workflow> Engine<F> {
         match journal.append_if(ops, |_| Ok::<_, ()>(started)).await {
             Ok(()) => {}
             Err(AppendError::Store(StoreError::Taken { key, value })) if key == lock(project) => {
-                return Err(StartError::Running(
-                    value.as_str().unwrap_or_default().to_owned(),
-                ));
+                return Err(StartError::Running(value.as_str().unwrap_or_default().to_owned()));
             }
             Err(AppendError::Store(StoreError::Taken { .. }) | AppendError::Refused(())) => {
                 return Err(StartError::Seen);
@@ -253,9 +229,7 @@ impl<F: Workflow> Engine<F> {
         };
         self.sagas().insert(id.clone(), handle);
         let _ = self.inner.changes.send(id.clone());
-        self.inner
-            .tasks
-            .spawn(self.clone().announce(journal.clone()));
+        self.inner.tasks.spawn(self.clone().announce(journal.clone()));
         let core = Core {
             journal,
             wake,
@@ -327,9 +301,7 @@ impl<F: Workflow> Engine<F> {
                 ..
             }) => (*workflow_version, input.clone()),
             _ => {
-                return Err(Stop::Drift(
-                    "the journal doesn't begin with its start".to_owned(),
-                ));
+                return Err(Stop::Drift("the journal doesn't begin with its start".to_owned()));
             }
         };
         if let Some(outcome) = history.outcome() {
@@ -370,9 +342,7 @@ impl<F: Workflow> Engine<F> {
                 self.inner.workflow.wind_down(&saga, &input).await?;
                 Ok(Outcome::Stopped)
             }
-            Stop::Failed { .. } | Stop::Ended(_) | Stop::Aborted
-                if !saga.history().past_pivot() =>
-            {
+            Stop::Failed { .. } | Stop::Ended(_) | Stop::Aborted if !saga.history().past_pivot() => {
                 let reason = reason(&saga.history(), &stop);
                 saga.unwind(registry, &reason).await?;
                 Ok(Outcome::Undone)
@@ -389,10 +359,7 @@ impl<F: Workflow> Engine<F> {
             .iter()
             .filter(|state| is_problem(&state.key))
             .count() as u32;
-        let key = match history
-            .open_checkpoints()
-            .find(|state| is_problem(&state.key))
-        {
+        let key = match history.open_checkpoints().find(|state| is_problem(&state.key)) {
             Some(open) => open.key.clone(),
             None => format!("{PROBLEM}{}", asked.max(round - 1) + 1),
         };
@@ -411,16 +378,10 @@ impl<F: Workflow> Engine<F> {
     }
 
     /// The last event, and the project is free, in one commit.
-    async fn finish(
-        &self,
-        journal: &Journal,
-        project: &str,
-        outcome: Outcome,
-    ) -> Result<(), StoreError> {
+    async fn finish(&self, journal: &Journal, project: &str, outcome: Outcome) -> Result<(), StoreError> {
         if journal.history().outcome().is_none() {
             let unlock = vec![Op::Delete { key: lock(project) }];
-            let finished =
-                |_: &History| Ok::<_, std::convert::Infallible>(Event::SagaFinished { outcome });
+            let finished = |_: &History| Ok::<_, std::convert::Infallible>(Event::SagaFinished { outcome });
             match journal.append_if(unlock, finished).await {
                 Ok(()) => {}
                 Err(AppendError::Store(error)) => return Err(error),
@@ -440,14 +401,8 @@ impl<F: Workflow> Engine<F> {
             return Ok(Some(handle.journal.clone()));
         }
         let records = self.inner.store.load(id)?;
-        let known = (!records.is_empty()).then(|| {
-            Journal::new(
-                id,
-                self.inner.store.clone(),
-                self.inner.clock.clone(),
-                records,
-            )
-        });
+        let known = (!records.is_empty())
+            .then(|| Journal::new(id, self.inner.store.clone(), self.inner.clock.clone(), records));
         Ok(known)
     }
 
@@ -499,9 +454,7 @@ impl<F: Workflow> Engine<F> {
             let state = history.checkpoint(key).ok_or(Undecidable::NotOpen)?;
             match &state.decided {
                 Some(decided) => Err(Undecidable::Decided(decided.clone())),
-                None if history.open_checkpoints().all(|open| open.key != key) => {
-                    Err(Undecidable::NotOpen)
-                }
+                None if history.open_checkpoints().all(|open| open.key != key) => Err(Undecidable::NotOpen),
                 None => Ok(event),
             }
         });
@@ -536,11 +489,7 @@ impl<F: Workflow> Engine<F> {
 
     /// Tells the waits of a project's running sagas to look again.
     pub fn wake(&self, project: &str) {
-        for handle in self
-            .sagas()
-            .values()
-            .filter(|handle| handle.project == project)
-        {
+        for handle in self.sagas().values().filter(|handle| handle.project == project) {
             handle.wake.notify_waiters();
         }
     }
@@ -568,13 +517,8 @@ impl<F: Workflow> Engine<F> {
     pub async fn drain(&self, limit: std::time::Duration) {
         self.inner.drain.cancel();
         self.inner.tasks.close();
-        if tokio::time::timeout(limit, self.inner.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                "some steps did not end in time; the next start looks for what they did"
-            );
+        if tokio::time::timeout(limit, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some steps did not end in time; the next start looks for what they did");
         }
     }
 }

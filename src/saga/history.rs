@@ -158,23 +158,15 @@ impl History {
                 self.update(key, at, |step| step.progress = Some(progress.clone()))
             }
             Event::StepCompleted { key, output, .. } => {
-                self.update(key, at, |step| {
-                    step.phase = StepPhase::Completed(output.clone())
-                });
+                self.update(key, at, |step| step.phase = StepPhase::Completed(output.clone()));
             }
-            Event::StepFailed {
-                key,
-                error,
-                retry_at,
-            } => self.update(key, at, |step| {
+            Event::StepFailed { key, error, retry_at } => self.update(key, at, |step| {
                 step.phase = StepPhase::Failed {
                     error: error.clone(),
                     retry_at: *retry_at,
                 };
             }),
-            Event::StepSkipped { key } => {
-                self.update(key, at, |step| step.phase = StepPhase::Skipped)
-            }
+            Event::StepSkipped { key } => self.update(key, at, |step| step.phase = StepPhase::Skipped),
             Event::CheckpointOpened {
                 key,
                 data,
@@ -183,8 +175,7 @@ impl History {
                 on_expiry,
                 remind_after_s,
             } => {
-                self.checkpoint_index
-                    .insert(key.clone(), self.checkpoints.len());
+                self.checkpoint_index.insert(key.clone(), self.checkpoints.len());
                 self.checkpoints.push(CheckpointState {
                     key: key.clone(),
                     data: data.clone(),
@@ -230,9 +221,7 @@ impl History {
                 });
             }
             Event::CompensationFailed { key, error } => {
-                self.update(key, at, |step| {
-                    step.compensation = Compensation::Failed(error.clone())
-                });
+                self.update(key, at, |step| step.compensation = Compensation::Failed(error.clone()));
             }
             Event::SagaFinished { outcome } => self.outcome = Some(*outcome),
             Event::SagaStarted { .. } | Event::Refused { .. } => {}
@@ -316,9 +305,9 @@ impl History {
 
     /// A pivot is done. From here on only forward.
     pub fn past_pivot(&self) -> bool {
-        self.steps.iter().any(|step| {
-            step.effect == Effect::Pivot && matches!(step.phase, StepPhase::Completed(_))
-        })
+        self.steps
+            .iter()
+            .any(|step| step.effect == Effect::Pivot && matches!(step.phase, StepPhase::Completed(_)))
     }
 
     /// A pivot may have taken effect, or has: an abort comes too late.

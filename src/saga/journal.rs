@@ -271,10 +271,7 @@ impl Journal {
     }
 
     fn current(&self) -> MutexGuard<'_, Arc<History>> {
-        self.inner
-            .history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts durable events, for whoever waits for the next one.
@@ -312,10 +309,9 @@ impl Journal {
         });
         self.inner.store.commit(ops).await?;
         let mut current = self.current();
-        let folded = records.into_iter().fold(
-            Arc::unwrap_or_clone(std::mem::take(&mut *current)),
-            History::with,
-        );
+        let folded = records
+            .into_iter()
+            .fold(Arc::unwrap_or_clone(std::mem::take(&mut *current)), History::with);
         let length = folded.len();
         *current = Arc::new(folded);
         drop(current);

@@ -135,38 +135,22 @@ impl<W: Send + Sync + 'static> Saga<W> {
     }
 
     /// Looks or waits. The only kind of step that an abort drops midway.
-    pub async fn read<S: Step<W>>(
-        &self,
-        key: impl Into<String>,
-        step: S,
-    ) -> Result<S::Output, Stop> {
+    pub async fn read<S: Step<W>>(&self, key: impl Into<String>, step: S) -> Result<S::Output, Stop> {
         self.required(key.into(), Effect::Read, step).await
     }
 
     /// Changes the world in a way that can be taken back.
-    pub async fn step<S: Compensate<W>>(
-        &self,
-        key: impl Into<String>,
-        step: S,
-    ) -> Result<S::Output, Stop> {
+    pub async fn step<S: Compensate<W>>(&self, key: impl Into<String>, step: S) -> Result<S::Output, Stop> {
         self.required(key.into(), Effect::Compensable, step).await
     }
 
     /// The point of no return, and each further step of its kind. Once one is done, a failure is put to a person, who may skip it.
-    pub async fn pivot<S: Step<W>>(
-        &self,
-        key: impl Into<String>,
-        step: S,
-    ) -> Result<Skippable<S::Output>, Stop> {
+    pub async fn pivot<S: Step<W>>(&self, key: impl Into<String>, step: S) -> Result<Skippable<S::Output>, Stop> {
         self.attended(key.into(), Effect::Pivot, step, true).await
     }
 
     /// Goes on after the pivot: fails only into a question to a person.
-    pub async fn forward<S: Step<W>>(
-        &self,
-        key: impl Into<String>,
-        step: S,
-    ) -> Result<S::Output, Stop> {
+    pub async fn forward<S: Step<W>>(&self, key: impl Into<String>, step: S) -> Result<S::Output, Stop> {
         self.required(key.into(), Effect::Forward, step).await
     }
 
@@ -179,12 +163,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
         self.attended(key.into(), Effect::Forward, step, true).await
     }
 
-    async fn required<S: Step<W>>(
-        &self,
-        key: String,
-        effect: Effect,
-        step: S,
-    ) -> Result<S::Output, Stop> {
+    async fn required<S: Step<W>>(&self, key: String, effect: Effect, step: S) -> Result<S::Output, Stop> {
         match self.attended(key.clone(), effect, step, false).await? {
             Skippable::Done(output) => Ok(output),
             Skippable::Skipped => Err(Stop::Drift(format!(
@@ -243,31 +222,20 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let history = self.history();
         history.checkpoint(attention)?;
         match &history.step(key)?.phase {
-            StepPhase::Failed {
-                error,
-                retry_at: None,
-            } => Some(error.clone()),
+            StepPhase::Failed { error, retry_at: None } => Some(error.clone()),
             _ => Some(String::new()),
         }
     }
 
     /// Runs `step` once, however often the process dies around it.
-    async fn once<S: Step<W>>(
-        &self,
-        key: &str,
-        effect: Effect,
-        step: &S,
-    ) -> Result<Skippable<S::Output>, Stop> {
-        let input = to_value(step)
-            .map_err(|error| Stop::Drift(format!("step `{key}` can't be written: {error}")))?;
+    async fn once<S: Step<W>>(&self, key: &str, effect: Effect, step: &S) -> Result<Skippable<S::Output>, Stop> {
+        let input = to_value(step).map_err(|error| Stop::Drift(format!("step `{key}` can't be written: {error}")))?;
         let known = self.history();
         let mut observe_first = false;
         if let Some(state) = known.step(key) {
             let reread = from_value::<S>(state.input.clone()).and_then(to_value);
             // Compared as today's type reads it, so a field added with a default is no drift.
-            let same = state.kind == S::KIND
-                && state.effect == effect
-                && reread.is_ok_and(|reread| reread == input);
+            let same = state.kind == S::KIND && state.effect == effect && reread.is_ok_and(|reread| reread == input);
             if !same {
                 return Err(Stop::Drift(format!(
                     "step `{key}` stands in the journal as another step or with another input"
@@ -276,9 +244,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             match &state.phase {
                 StepPhase::Completed(output) => {
                     let output = from_value(output.clone()).map_err(|error| {
-                        Stop::Drift(format!(
-                            "the journaled output of `{key}` can't be read: {error}"
-                        ))
+                        Stop::Drift(format!("the journaled output of `{key}` can't be read: {error}"))
                     })?;
                     return Ok(Skippable::Done(output));
                 }
@@ -291,19 +257,14 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let mut failed = 0;
         loop {
             let attempt = attempts_before + failed + 1;
-            let outcome = self
-                .attempt(key, effect, step, &input, attempt, observe_first)
-                .await?;
+            let outcome = self.attempt(key, effect, step, &input, attempt, observe_first).await?;
             observe_first = true;
             failed += 1;
             let (error, retry_after) = match outcome {
                 Ok(output) => return Ok(Skippable::Done(output)),
                 Err(StepError::Suspended) => return Err(Stop::Suspended),
                 Err(StepError::Permanent(error)) => (error, None),
-                Err(StepError::Transient {
-                    message,
-                    retry_after,
-                }) => {
+                Err(StepError::Transient { message, retry_after }) => {
                     let wait = self.core.retry.wait(failed, retry_after);
                     (message, wait)
                 }
@@ -376,21 +337,13 @@ impl<W: Send + Sync + 'static> Saga<W> {
     }
 
     fn first_started(&self, key: &str) -> DateTime<Utc> {
-        self.history().step(key).map_or_else(
-            || self.core.journal.clock().now(),
-            |state| state.first_started,
-        )
+        self.history()
+            .step(key)
+            .map_or_else(|| self.core.journal.clock().now(), |state| state.first_started)
     }
 
     /// Journals the intent, unless somebody asked to undo everything first.
-    async fn intend(
-        &self,
-        key: &str,
-        kind: &str,
-        effect: Effect,
-        input: &Value,
-        attempt: u32,
-    ) -> Result<(), Stop> {
+    async fn intend(&self, key: &str, kind: &str, effect: Effect, input: &Value, attempt: u32) -> Result<(), Stop> {
         let event = Event::StepStarted {
             key: key.to_owned(),
             kind: kind.to_owned(),
@@ -411,17 +364,11 @@ impl<W: Send + Sync + 'static> Saga<W> {
         })
     }
 
-    async fn completed<T: serde::Serialize>(
-        &self,
-        key: &str,
-        output: T,
-        observed: bool,
-    ) -> Result<T, Stop> {
+    async fn completed<T: serde::Serialize>(&self, key: &str, output: T, observed: bool) -> Result<T, Stop> {
         let event = Event::StepCompleted {
             key: key.to_owned(),
-            output: to_value(&output).map_err(|error| {
-                Stop::Drift(format!("the output of `{key}` can't be written: {error}"))
-            })?,
+            output: to_value(&output)
+                .map_err(|error| Stop::Drift(format!("the output of `{key}` can't be written: {error}")))?,
             observed,
         };
         self.core.journal.append_with_next(event).await;
@@ -429,11 +376,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
     }
 
     /// Whether a pivot that failed for good took effect: undone only if the world says no.
-    async fn settle_pivot<S: Step<W>>(
-        &self,
-        key: &str,
-        step: &S,
-    ) -> Result<Skippable<S::Output>, Stop> {
+    async fn settle_pivot<S: Step<W>>(&self, key: &str, step: &S) -> Result<Skippable<S::Output>, Stop> {
         let first_started = self.first_started(key);
         loop {
             match step.observe(&self.context(key, first_started)).await {
@@ -471,8 +414,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
 
     /// Resolves when somebody has asked to undo everything, never after the pivot.
     async fn aborted(&self) -> Stop {
-        let abort =
-            |history: &History| (history.abort().is_some() && !history.past_pivot()).then_some(());
+        let abort = |history: &History| (history.abort().is_some() && !history.past_pivot()).then_some(());
         self.core.journal.wait_for(abort).await;
         Stop::Aborted
     }
@@ -488,22 +430,14 @@ impl<W: Send + Sync + 'static> Saga<W> {
             self.append(Event::CheckpointOpened {
                 key: key.to_owned(),
                 data: checkpoint.data,
-                choices: checkpoint
-                    .choices
-                    .iter()
-                    .map(|&choice| choice.to_owned())
-                    .collect(),
+                choices: checkpoint.choices.iter().map(|&choice| choice.to_owned()).collect(),
                 deadline: checkpoint.expires.map(|(after, _)| now + delta(after)),
                 on_expiry: checkpoint.expires.map(|(_, choice)| choice.to_owned()),
                 remind_after_s: checkpoint.remind_after.map(|after| after.as_secs()),
             })
             .await?;
         }
-        let decided = |history: &History| {
-            history
-                .checkpoint(key)
-                .and_then(|state| state.decided.clone())
-        };
+        let decided = |history: &History| history.checkpoint(key).and_then(|state| state.decided.clone());
         // What the journal says already counts, even while the process is ending.
         if let Some(decision) = decided(&self.history()) {
             return Ok(decision);
@@ -525,11 +459,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
     }
 
     /// Lets signals decide, once they suffice.
-    async fn settle(
-        &self,
-        key: &str,
-        settles: Option<fn(&CheckpointState) -> Option<Settled>>,
-    ) -> Result<(), Stop> {
+    async fn settle(&self, key: &str, settles: Option<fn(&CheckpointState) -> Option<Settled>>) -> Result<(), Stop> {
         let Some(settles) = settles else {
             return std::future::pending().await;
         };
@@ -548,8 +478,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             return std::future::pending().await;
         };
         self.core.journal.clock().sleep_until(at).await;
-        self.decide_unless_decided(key, &choice, Actor::Deadline)
-            .await
+        self.decide_unless_decided(key, &choice, Actor::Deadline).await
     }
 
     async fn decide_unless_decided(&self, key: &str, choice: &str, by: Actor) -> Result<(), Stop> {
@@ -561,9 +490,8 @@ impl<W: Send + Sync + 'static> Saga<W> {
 
     /// A checkpoint's payload as a type.
     pub fn payload<T: DeserializeOwned>(decision: &Decision) -> Result<T, Stop> {
-        from_value(decision.payload.clone()).map_err(|error| {
-            Stop::Drift(format!("what came with a decision can't be read: {error}"))
-        })
+        from_value(decision.payload.clone())
+            .map_err(|error| Stop::Drift(format!("what came with a decision can't be read: {error}")))
     }
 }
 

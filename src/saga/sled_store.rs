@@ -116,9 +116,7 @@ impl SledStore {
         let (reply, answer) = oneshot::channel();
         let queue = self.work.as_ref().ok_or_else(gone)?;
         queue.try_send(work(reply)).map_err(|error| match error {
-            mpsc::TrySendError::Full(_) => {
-                StoreError::Failed("the journal's writer can't keep up".to_owned())
-            }
+            mpsc::TrySendError::Full(_) => StoreError::Failed("the journal's writer can't keep up".to_owned()),
             mpsc::TrySendError::Disconnected(_) => gone(),
         })?;
         answer.await.map_err(|_| gone())?
@@ -216,11 +214,7 @@ fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
 
 /// The JSON of an encoded record, if its checksum holds.
 fn checked(bytes: &[u8]) -> Result<&[u8], String> {
-    let text = |range: std::ops::Range<usize>| {
-        bytes
-            .get(range)
-            .and_then(|part| std::str::from_utf8(part).ok())
-    };
+    let text = |range: std::ops::Range<usize>| bytes.get(range).and_then(|part| std::str::from_utf8(part).ok());
     let crc = text(0..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
     let body = bytes.get(9..).unwrap_or_default();
     let space = body
@@ -254,10 +248,7 @@ fn each_record(
     let mut current: Option<(Vec<u8>, u64, Vec<u8>)> = None;
     for entry in db.scan_prefix(prefix) {
         let (key, value) = entry.map_err(|error| broken(&error.to_string()))?;
-        let tail = key
-            .len()
-            .checked_sub(10)
-            .filter(|&tail| tail > prefix.len().min(2));
+        let tail = key.len().checked_sub(10).filter(|&tail| tail > prefix.len().min(2));
         let Some(tail) = tail else {
             return Err(broken("a key is malformed"));
         };
@@ -266,9 +257,7 @@ fn each_record(
         let seq = u64::from_be_bytes(number);
         let first = key[tail + 8..] == [0, 0];
         match &mut current {
-            Some((journal, known, bytes))
-                if !first && *known == seq && journal.as_slice() == &key[..tail] =>
-            {
+            Some((journal, known, bytes)) if !first && *known == seq && journal.as_slice() == &key[..tail] => {
                 bytes.extend(&value[..])
             }
             _ => {
@@ -296,14 +285,12 @@ fn verify(db: &sled::Db, dir: &Path) -> Result<HashMap<String, Head>, StoreError
             b"j/",
             |journal, seq, bytes| {
                 let saga = String::from_utf8_lossy(&journal[2..journal.len() - 1]).into_owned();
-                let json = checked(bytes)
-                    .map_err(|why| broken(&format!("event {seq} of {saga}: {why}")))?;
+                let json = checked(bytes).map_err(|why| broken(&format!("event {seq} of {saga}: {why}")))?;
                 let head = match heads.get_mut(&saga) {
                     Some(head) => head,
                     None => {
-                        let first: Record = serde_json::from_slice(json).map_err(|error| {
-                            broken(&format!("event {seq} of {saga} can't be read: {error}"))
-                        })?;
+                        let first: Record = serde_json::from_slice(json)
+                            .map_err(|error| broken(&format!("event {seq} of {saga} can't be read: {error}")))?;
                         heads.entry(saga.clone()).or_insert(Head {
                             saga: saga.clone(),
                             length: 0,
@@ -312,10 +299,7 @@ fn verify(db: &sled::Db, dir: &Path) -> Result<HashMap<String, Head>, StoreError
                     }
                 };
                 if seq != head.length {
-                    return Err(broken(&format!(
-                        "event {} of {saga} is missing",
-                        head.length
-                    )));
+                    return Err(broken(&format!("event {} of {saga} is missing", head.length)));
                 }
                 head.length += 1;
                 Ok(())
@@ -353,10 +337,7 @@ struct Witness {
 }
 
 fn witness(file: &Path) -> std::io::Result<Witness> {
-    let mut found = Witness {
-        complete: 0,
-        bytes: 0,
-    };
+    let mut found = Witness { complete: 0, bytes: 0 };
     let Ok(file) = File::open(file) else {
         return Ok(found);
     };
@@ -405,8 +386,8 @@ fn load(db: &sled::Db, dir: &Path, saga: &str) -> Result<Vec<Record>, StoreError
         &journal_prefix(saga),
         |_, seq, bytes| {
             let json = checked(bytes).map_err(|why| broken(&format!("event {seq}: {why}")))?;
-            let record: Record = serde_json::from_slice(json)
-                .map_err(|error| broken(&format!("event {seq} can't be read: {error}")))?;
+            let record: Record =
+                serde_json::from_slice(json).map_err(|error| broken(&format!("event {seq} can't be read: {error}")))?;
             if record.seq != records.len() as u64 || record.seq != seq {
                 return Err(broken(&format!("event {} is missing", records.len())));
             }
@@ -442,8 +423,7 @@ impl Store for SledStore {
         let mut found = Vec::new();
         for entry in self.shared.db.scan_prefix(value_key(prefix)) {
             let (key, value) = entry.map_err(|error| StoreError::Failed(error.to_string()))?;
-            let value = serde_json::from_slice(&value)
-                .map_err(|error| StoreError::Damaged(error.to_string()))?;
+            let value = serde_json::from_slice(&value).map_err(|error| StoreError::Damaged(error.to_string()))?;
             found.push((String::from_utf8_lossy(&key[2..]).into_owned(), value));
         }
         Ok(found)
@@ -462,9 +442,7 @@ fn read_value(db: &sled::Db, key: &str) -> Result<Option<Value>, StoreError> {
     bytes
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()
-        .map_err(|error| {
-            StoreError::Damaged(format!("the value of `{key}` can't be read: {error}"))
-        })
+        .map_err(|error| StoreError::Damaged(format!("the value of `{key}` can't be read: {error}")))
 }
 
 /// The one thread that writes.
@@ -509,13 +487,7 @@ impl Writer {
                     Err(error) => drop(reply.send(Err(error))),
                 },
                 Work::Retire(saga, reply) => {
-                    for key in self
-                        .shared
-                        .db
-                        .scan_prefix(journal_prefix(&saga))
-                        .keys()
-                        .flatten()
-                    {
+                    for key in self.shared.db.scan_prefix(journal_prefix(&saga)).keys().flatten() {
                         batch.remove(key);
                     }
                     retired.push((saga, reply));
@@ -537,12 +509,8 @@ impl Writer {
         for (saga, reply) in retired {
             self.shared.heads().remove(&saga);
             let archive = self.shared.dir.join("flight").join("archive");
-            let moved = fs::create_dir_all(&archive).and_then(|()| {
-                fs::rename(
-                    self.shared.flight(&saga),
-                    archive.join(format!("{saga}.jsonl")),
-                )
-            });
+            let moved = fs::create_dir_all(&archive)
+                .and_then(|()| fs::rename(self.shared.flight(&saga), archive.join(format!("{saga}.jsonl"))));
             if let Err(error) = moved {
                 tracing::warn!(deployment = saga, %error, "the flight recorder can't be archived");
             }
@@ -551,12 +519,7 @@ impl Writer {
     }
 
     /// Checks one commit against the store and what the group holds so far, and adds it to the batch.
-    fn stage(
-        &self,
-        ops: &[Op],
-        staged: &mut Staged,
-        batch: &mut sled::Batch,
-    ) -> Result<(), StoreError> {
+    fn stage(&self, ops: &[Op], staged: &mut Staged, batch: &mut sled::Batch) -> Result<(), StoreError> {
         let mut ours = staged.clone();
         let mut writes: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         for op in ops {
@@ -574,10 +537,7 @@ impl Writer {
                     for record in records {
                         let bytes = encode(record)?;
                         for (part, chunk) in bytes.chunks(PART).enumerate() {
-                            writes.push((
-                                part_key(saga, record.seq, part as u16),
-                                Some(chunk.to_vec()),
-                            ));
+                            writes.push((part_key(saga, record.seq, part as u16), Some(chunk.to_vec())));
                         }
                         ours.lengths.insert(saga.clone(), record.seq + 1);
                     }
@@ -609,10 +569,7 @@ impl Writer {
                 self.shared.dir.display()
             ))
         };
-        self.shared
-            .db
-            .apply_batch(batch)
-            .map_err(|error| failed(&error))?;
+        self.shared.db.apply_batch(batch).map_err(|error| failed(&error))?;
         self.shared.db.flush().map_err(|error| failed(&error))?;
         self.sync.sync_data().map_err(|error| failed(&error))
     }
@@ -692,22 +649,15 @@ pub async fn import(flights: &Path, dir: &Path) -> Result<Vec<String>, StoreErro
         .flatten()
     {
         let file = entry.path();
-        let Some(saga) = file
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".jsonl"))
-        else {
+        let Some(saga) = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".jsonl")) else {
             continue;
         };
-        let whole = witness(&file)
-            .map_err(|error| unreadable(&file, &error))?
-            .complete;
+        let whole = witness(&file).map_err(|error| unreadable(&file, &error))?.complete;
         let reader = BufReader::new(File::open(&file).map_err(|error| unreadable(&file, &error))?);
         let mut records = Vec::new();
         for line in reader.lines().take(whole as usize) {
             let line = line.map_err(|error| unreadable(&file, &error))?;
-            records.push(
-                serde_json::from_str::<Record>(&line).map_err(|error| unreadable(&file, &error))?,
-            );
+            records.push(serde_json::from_str::<Record>(&line).map_err(|error| unreadable(&file, &error))?);
         }
         journals.push((saga.to_owned(), records));
     }
@@ -734,13 +684,8 @@ pub async fn import(flights: &Path, dir: &Path) -> Result<Vec<String>, StoreErro
                     value: saga.clone().into(),
                 });
             }
-            let number = saga
-                .rsplit('-')
-                .next()
-                .and_then(|number| number.parse::<u64>().ok());
-            let known = store
-                .get(&format!("count/{project}"))?
-                .and_then(|value| value.as_u64());
+            let number = saga.rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
+            let known = store.get(&format!("count/{project}"))?.and_then(|value| value.as_u64());
             ops.push(Op::Put {
                 key: format!("count/{project}"),
                 value: number.max(known).unwrap_or(0).into(),

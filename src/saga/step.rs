@@ -21,16 +21,10 @@ pub trait Step<W>: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Output: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// Acts. Called only when `observe` has found nothing, or at the first attempt.
-    fn run(
-        &self,
-        cx: &Context<'_, W>,
-    ) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
+    fn run(&self, cx: &Context<'_, W>) -> impl Future<Output = Result<Self::Output, StepError>> + Send;
 
     /// Looks for the effect of an attempt whose outcome was lost. `None` must be conclusive: nothing happened and nothing will.
-    fn observe(
-        &self,
-        cx: &Context<'_, W>,
-    ) -> impl Future<Output = Result<Option<Self::Output>, StepError>> + Send;
+    fn observe(&self, cx: &Context<'_, W>) -> impl Future<Output = Result<Option<Self::Output>, StepError>> + Send;
 }
 
 /// A step that can be taken back.
@@ -113,14 +107,9 @@ impl<W> Context<'_, W> {
     /// # Errors
     /// [`StepError::Suspended`] when the journal can't be written: the process is about to end.
     pub async fn report(&self, progress: &(impl Serialize + Sync)) -> Result<(), StepError> {
-        let progress =
-            to_value(progress).map_err(|error| StepError::permanent(error.to_string()))?;
+        let progress = to_value(progress).map_err(|error| StepError::permanent(error.to_string()))?;
         let history = self.core.journal.history();
-        if history
-            .step(self.key)
-            .and_then(|step| step.progress.as_ref())
-            == Some(&progress)
-        {
+        if history.step(self.key).and_then(|step| step.progress.as_ref()) == Some(&progress) {
             return Ok(());
         }
         let event = Event::StepProgressed {
@@ -156,8 +145,7 @@ impl<W> Context<'_, W> {
 /// Every compensable step's code by its kind, so that any journal can be unwound without running the workflow.
 pub struct Registry<W>(HashMap<&'static str, Undo<W>>);
 
-type Undo<W> =
-    for<'a> fn(&'a Context<'a, W>, &'a StepState) -> BoxFuture<'a, Result<Vec<String>, StepError>>;
+type Undo<W> = for<'a> fn(&'a Context<'a, W>, &'a StepState) -> BoxFuture<'a, Result<Vec<String>, StepError>>;
 
 impl<W: Send + Sync + 'static> Default for Registry<W> {
     fn default() -> Self {
@@ -198,8 +186,7 @@ fn undo<'a, W: Send + Sync, S: Compensate<W>>(
                 state.key
             ))
         };
-        let step: S =
-            from_value(state.input.clone()).map_err(|error| unreadable("input", &error))?;
+        let step: S = from_value(state.input.clone()).map_err(|error| unreadable("input", &error))?;
         let output = match &state.phase {
             StepPhase::Completed(output) => {
                 Some(from_value(output.clone()).map_err(|error| unreadable("output", &error))?)

@@ -149,12 +149,8 @@ impl Store for Memory {
         }
         for op in ops {
             match op {
-                Op::Append { saga, records } => {
-                    data.journals.entry(saga).or_default().extend(records)
-                }
-                Op::Claim { key, value } | Op::Put { key, value } => {
-                    drop(data.values.insert(key, value))
-                }
+                Op::Append { saga, records } => data.journals.entry(saga).or_default().extend(records),
+                Op::Claim { key, value } | Op::Put { key, value } => drop(data.values.insert(key, value)),
                 Op::Delete { key } => drop(data.values.remove(&key)),
             }
         }
@@ -185,9 +181,7 @@ impl Store for Memory {
         let data = self.data();
         let from = data.values.range(prefix.to_owned()..);
         let ours = from.take_while(|(key, _)| key.starts_with(prefix));
-        Ok(ours
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        Ok(ours.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {

@@ -13,8 +13,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
     pub async fn unwind(&self, registry: &Registry<W>, reason: &str) -> Result<(), Stop> {
         let history = self.history();
         let in_doubt = |step: &&StepState| {
-            step.effect == Effect::Pivot
-                && matches!(step.phase, StepPhase::Started | StepPhase::Completed(_))
+            step.effect == Effect::Pivot && matches!(step.phase, StepPhase::Started | StepPhase::Completed(_))
         };
         if let Some(pivot) = history.steps().iter().find(in_doubt) {
             return Err(Stop::Drift(format!(
@@ -24,16 +23,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
         }
         if history.unwinding().is_none() {
             let reason = reason.to_owned();
-            self.core
-                .journal
-                .append(Event::UnwindStarted { reason })
-                .await?;
+            self.core.journal.append(Event::UnwindStarted { reason }).await?;
         }
         for step in self.history().steps().iter().rev() {
-            let settled = matches!(
-                step.compensation,
-                Compensation::Completed(_) | Compensation::Failed(_)
-            );
+            let settled = matches!(step.compensation, Compensation::Completed(_) | Compensation::Failed(_));
             if step.effect == Effect::Compensable && !settled {
                 self.take_back(registry, step).await?;
             }
@@ -77,10 +70,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 }
                 Err(StepError::Suspended) => return Err(Stop::Suspended),
                 Err(StepError::Permanent(message)) => break message,
-                Err(StepError::Transient {
-                    message,
-                    retry_after,
-                }) => (message, retry_after),
+                Err(StepError::Transient { message, retry_after }) => (message, retry_after),
             };
             failed += 1;
             let Some(wait) = self.core.retry.wait(failed, retry_after) else {

@@ -29,7 +29,9 @@ impl std::str::FromStr for Plan {
             "complete" => Ok(Self::Complete),
             "abort-at-confirm" => Ok(Self::AbortAtConfirm),
             "abort-at-approve" => Ok(Self::AbortAtApprove),
-            _ => Err(format!("`{text}` is none of complete, abort-at-confirm, abort-at-approve")),
+            _ => Err(format!(
+                "`{text}` is none of complete, abort-at-confirm, abort-at-approve"
+            )),
         }
     }
 }
@@ -64,7 +66,11 @@ enum Turn {
 ///
 /// # Errors
 /// One sentence with the reason, if it doesn't end as planned.
-pub async fn play(sandbox: &Sandbox, plan: Plan, tell: impl Fn(&str) + Send + Sync + Clone + 'static) -> Result<End, String> {
+pub async fn play(
+    sandbox: &Sandbox,
+    plan: Plan,
+    tell: impl Fn(&str) + Send + Sync + Clone + 'static,
+) -> Result<End, String> {
     let narrator = tokio::spawn(narrate(sandbox.slack.clone(), sandbox.github.clone(), tell.clone()));
     let before = sandbox.github.snapshot(REPO).await;
     let end = people(sandbox, plan, &tell).await;
@@ -98,7 +104,11 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut retries = 0;
     loop {
-        let (turn, mark) = slack.wait_for(PATIENCE, "the next turn of a person", |workspace| next_turn(workspace, &done)).await?;
+        let (turn, mark) = slack
+            .wait_for(PATIENCE, "the next turn of a person", |workspace| {
+                next_turn(workspace, &done)
+            })
+            .await?;
         done.insert(mark);
         match turn {
             Turn::Over(end) => return Ok(end),
@@ -115,7 +125,10 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
             Turn::Retry => {
                 retries += 1;
                 if retries > RETRIES {
-                    return Err(format!("it failed {RETRIES} times; the channel:\n{}", slack.transcript()));
+                    return Err(format!(
+                        "it failed {RETRIES} times; the channel:\n{}",
+                        slack.transcript()
+                    ));
                 }
                 mend(sandbox, tell).await?;
                 let label = match sandbox.scenario() {
@@ -126,7 +139,7 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
                 slack.clicks("U0CHLOE", CHANNEL, label).await?;
             }
             Turn::Tick(item) => {
-                let who = if done.len() % 2 == 0 { "U0ANA" } else { "U0BEN" };
+                let who = if done.len().is_multiple_of(2) { "U0ANA" } else { "U0BEN" };
                 let name = name_of(who).split(' ').next().unwrap_or_default();
                 tell(&format!("{name:<10}ticks “{item}”"));
                 slack.ticks(who, CHANNEL, &item, true).await?;
@@ -175,7 +188,11 @@ fn next_turn(workspace: &Workspace, done: &BTreeSet<String>) -> Option<(Turn, St
     let messages = workspace.channels.get(CHANNEL)?;
     let fresh = |mark: &String| !done.contains(mark);
     for message in messages.iter().filter(|message| message.only_for.is_none()) {
-        for (label, turn) in [("Confirm", Turn::Confirm), ("Approve", Turn::Approve), ("Retry", Turn::Retry)] {
+        for (label, turn) in [
+            ("Confirm", Turn::Confirm),
+            ("Approve", Turn::Approve),
+            ("Retry", Turn::Retry),
+        ] {
             let mark = format!("{label} {}", message.ts);
             if has_button(message, label) && fresh(&mark) {
                 return Some((turn, mark));
@@ -185,14 +202,17 @@ fn next_turn(workspace: &Workspace, done: &BTreeSet<String>) -> Option<(Turn, St
             let boxes = &block["accessory"];
             if boxes["type"] == "checkboxes" && boxes["initial_options"].is_null() {
                 let text = block["text"]["text"].as_str().unwrap_or_default();
-                let item = plain(text).trim_start_matches("▫️").trim().to_owned();
+                let item = plain(text);
                 let mark = format!("tick {item}");
                 if fresh(&mark) {
                     return Some((Turn::Tick(item), mark));
                 }
             }
         }
-        let slot = message.metadata.as_ref().and_then(|metadata| metadata["event_payload"]["step_key"].as_str());
+        let slot = message
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata["event_payload"]["step_key"].as_str());
         if slot == Some("outcome") {
             let end = match message.text.as_str() {
                 text if text.contains("*completed*") => End::Completed,
@@ -206,7 +226,11 @@ fn next_turn(workspace: &Workspace, done: &BTreeSet<String>) -> Option<(Turn, St
 }
 
 fn has_button(message: &Message, label: &str) -> bool {
-    let elements = message.blocks.iter().filter(|block| block["type"] == "actions").flat_map(|block| block["elements"].as_array().into_iter().flatten());
+    let elements = message
+        .blocks
+        .iter()
+        .filter(|block| block["type"] == "actions")
+        .flat_map(|block| block["elements"].as_array().into_iter().flatten());
     elements.into_iter().any(|element| element["text"]["text"] == label)
 }
 

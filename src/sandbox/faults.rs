@@ -102,17 +102,27 @@ impl Kind {
         match self {
             Self::Status(status, message) => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                (status, axum::Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" }))).into_response()
+                (
+                    status,
+                    axum::Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })),
+                )
+                    .into_response()
             }
             Self::RateLimited(wait) => {
                 let body = json!({ "ok": false, "error": "ratelimited", "message": "You have exceeded a secondary rate limit." });
                 let mut response = (StatusCode::TOO_MANY_REQUESTS, axum::Json(body)).into_response();
                 if let Some(seconds) = wait {
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
                 }
                 response
             }
-            Self::Html => ([(header::CONTENT_TYPE, "text/html")], "<html><body>Bad gateway</body></html>").into_response(),
+            Self::Html => (
+                [(header::CONTENT_TYPE, "text/html")],
+                "<html><body>Bad gateway</body></html>",
+            )
+                .into_response(),
             Self::HalfJson => ([(header::CONTENT_TYPE, "application/json")], "{\"number\": 4").into_response(),
             Self::NotOk(code) => axum::Json(json!({ "ok": false, "error": code })).into_response(),
             // A body that breaks off resets the connection.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tempfile::TempDir;
 
+use super::github;
 use super::github::{GitHubDouble, Pace, Scenario};
 use super::slack::{self, SlackDouble};
-use super::github;
 use crate::config::{Config, GitHubSecret, Secrets, SlackSecret, VersionFile, VersionFileKind};
 
 /// The repository that is played with.
@@ -59,7 +59,10 @@ impl Sandbox {
             ..slack::Options::default()
         })
         .await?;
-        let dir = tempfile::Builder::new().prefix("shipmate-sandbox-").tempdir().map_err(|error| error.to_string())?;
+        let dir = tempfile::Builder::new()
+            .prefix("shipmate-sandbox-")
+            .tempdir()
+            .map_err(|error| error.to_string())?;
         let mut config = Config::parse(CONFIG, "config/sandbox.toml").map_err(|error| error.to_string())?;
         config.slack.api_url = slack.api_url();
         config.github.api_url = github.api_url();
@@ -111,7 +114,11 @@ impl Sandbox {
 }
 
 fn version_file((path, kind): (&'static str, &'static str)) -> VersionFile {
-    let key = if path == "pyproject.toml" { "project.version" } else { "package.version" };
+    let key = if path == "pyproject.toml" {
+        "project.version"
+    } else {
+        "package.version"
+    };
     VersionFile {
         path: path.to_owned(),
         kind: match kind {

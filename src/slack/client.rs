@@ -15,15 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{
-    SlackApiToken, SlackClient, SlackClientHttpConnector, SlackClientHyperConnector,
-    SlackHyperHttpsConnector,
+    SlackApiToken, SlackClient, SlackClientHttpConnector, SlackClientHyperConnector, SlackHyperHttpsConnector,
 };
 use slack_morphism::{ClientResult, SlackClientApiCallContext};
 use tokio::sync::OnceCell;
 
-use super::{
-    Content, Error, ErrorKind, Identity, Metadata, Post, Respond, Result, Slack, Ts, User,
-};
+use super::{Content, Error, ErrorKind, Identity, Metadata, Post, Respond, Result, Slack, Ts, User};
 
 const AUTH_TEST: &str = "auth.test";
 const POST_MESSAGE: &str = "chat.postMessage";
@@ -96,26 +93,15 @@ impl SlackClientApi {
         })
     }
 
-    async fn call<R: DeserializeOwned + Send>(
-        &self,
-        method: &str,
-        body: &(impl Serialize + Sync + Send),
-    ) -> Result<R> {
+    async fn call<R: DeserializeOwned + Send>(&self, method: &str, body: &(impl Serialize + Sync + Send)) -> Result<R> {
         let session = self.client.open_session(&self.token);
         let call = session.http_session_api.http_post(method, body, None);
         within(self.deadline, method, call).await
     }
 
-    async fn read<R: DeserializeOwned + Send>(
-        &self,
-        method: &str,
-        parameters: &[(&str, &str)],
-    ) -> Result<R> {
+    async fn read<R: DeserializeOwned + Send>(&self, method: &str, parameters: &[(&str, &str)]) -> Result<R> {
         let session = self.client.open_session(&self.token);
-        let parameters: Vec<_> = parameters
-            .iter()
-            .map(|(name, value)| (*name, Some(*value)))
-            .collect();
+        let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, Some(*value))).collect();
         let call = session.http_session_api.http_get(method, &parameters, None);
         within(self.deadline, method, call).await
     }
@@ -128,11 +114,7 @@ impl SlackClientApi {
 
     /// One page of a channel (newest first) or of a thread (oldest first).
     async fn page(&self, channel: &str, thread: Option<&str>, cursor: &str) -> Result<Page> {
-        let mut parameters = vec![
-            ("channel", channel),
-            ("limit", PAGE),
-            ("include_all_metadata", "true"),
-        ];
+        let mut parameters = vec![("channel", channel), ("limit", PAGE), ("include_all_metadata", "true")];
         if !cursor.is_empty() {
             parameters.push(("cursor", cursor));
         }
@@ -158,8 +140,7 @@ pub(super) fn connector(api_url: &str) -> std::io::Result<Connector> {
         .https_or_http()
         .enable_http1()
         .wrap_connector(http);
-    Ok(SlackClientHyperConnector::with_connector(https)
-        .with_slack_api_url(api_url.trim_end_matches('/')))
+    Ok(SlackClientHyperConnector::with_connector(https).with_slack_api_url(api_url.trim_end_matches('/')))
 }
 
 /// Waits for a call no longer than `deadline`.
@@ -205,15 +186,9 @@ fn failure(method: &str, error: SlackClientError) -> Error {
         }
         SlackClientError::HttpError(error) if error.status_code.is_client_error() => {
             let code = format!("http_{}", error.status_code.as_u16());
-            (
-                format!("answered {}", error.status_code),
-                ErrorKind::Api(code),
-            )
+            (format!("answered {}", error.status_code), ErrorKind::Api(code))
         }
-        SlackClientError::HttpError(error) => (
-            format!("answered {}", error.status_code),
-            ErrorKind::Transient,
-        ),
+        SlackClientError::HttpError(error) => (format!("answered {}", error.status_code), ErrorKind::Transient),
         SlackClientError::ProtocolError(_) => (
             "the answer is not Slack's; a proxy may stand between".to_owned(),
             ErrorKind::Transient,
@@ -222,10 +197,9 @@ fn failure(method: &str, error: SlackClientError) -> Error {
             "the connection failed; it may have happened all the same".to_owned(),
             ErrorKind::Transient,
         ),
-        SlackClientError::SystemError(_) | SlackClientError::SocketModeProtocolError(_) => (
-            "the call could not be made".to_owned(),
-            ErrorKind::Transient,
-        ),
+        SlackClientError::SystemError(_) | SlackClientError::SocketModeProtocolError(_) => {
+            ("the call could not be made".to_owned(), ErrorKind::Transient)
+        }
     };
     Error {
         method: method.to_owned(),
@@ -238,17 +212,13 @@ fn failure(method: &str, error: SlackClientError) -> Error {
 fn mend(code: &str) -> &'static str {
     match code {
         "not_in_channel" => "; invite the app into the channel: /invite @Shipmate",
-        "channel_not_found" => {
-            "; check the channel's id, and invite the app if the channel is private"
-        }
+        "channel_not_found" => "; check the channel's id, and invite the app if the channel is private",
         "is_archived" => "; unarchive the channel or configure another",
         "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
             "; the token is not valid (any more): check it in the app's settings"
         }
         "missing_scope" => "; reinstall the app from slack-manifest.yaml, which has every scope",
-        "expired_trigger_id" | "trigger_expired" => {
-            "; more than three seconds had passed, so click again"
-        }
+        "expired_trigger_id" | "trigger_expired" => "; more than three seconds had passed, so click again",
         "used_url" | "expired_url" => "; the response URL is used up",
         _ => "",
     }
@@ -386,26 +356,14 @@ impl Slack for SlackClientApi {
         Ok(posted.ts)
     }
 
-    async fn update(
-        &self,
-        channel: &str,
-        ts: &str,
-        content: Content,
-        metadata: Option<Metadata>,
-    ) -> Result<()> {
+    async fn update(&self, channel: &str, ts: &str, content: Content, metadata: Option<Metadata>) -> Result<()> {
         let mut body = message(channel, content, metadata.as_ref());
         body["ts"] = ts.into();
         let _: Posted = self.call(UPDATE, &body).await?;
         Ok(())
     }
 
-    async fn ephemeral(
-        &self,
-        channel: &str,
-        user: &str,
-        thread: Option<Ts>,
-        content: Content,
-    ) -> Result<()> {
+    async fn ephemeral(&self, channel: &str, user: &str, thread: Option<Ts>, content: Content) -> Result<()> {
         let mut body = message(channel, content, None);
         body["user"] = user.into();
         if let Some(thread) = thread {
@@ -436,11 +394,7 @@ impl Slack for SlackClientApi {
             tracing_span: &span,
             is_sensitive_url: true,
         };
-        let call = self
-            .client
-            .http_api
-            .connector
-            .http_post_uri(url, &body, context);
+        let call = self.client.http_api.connector.http_post_uri(url, &body, context);
         let _: Anything = within(self.deadline, RESPONSE_URL, call).await?;
         Ok(())
     }
@@ -459,12 +413,7 @@ impl Slack for SlackClientApi {
         Ok(())
     }
 
-    async fn find(
-        &self,
-        channel: &str,
-        thread: Option<Ts>,
-        metadata: &Metadata,
-    ) -> Result<Option<Ts>> {
+    async fn find(&self, channel: &str, thread: Option<Ts>, metadata: &Metadata) -> Result<Option<Ts>> {
         let me = self.me().await?;
         let mut newest: Option<Ts> = None;
         let mut cursor = String::new();
@@ -479,10 +428,7 @@ impl Slack for SlackClientApi {
                 .chain(newest)
                 .max_by(|one, other| order(one).cmp(&order(other)));
             let found = newest.is_some() && thread.is_none();
-            cursor = page
-                .response_metadata
-                .map(|end| end.next_cursor)
-                .unwrap_or_default();
+            cursor = page.response_metadata.map(|end| end.next_cursor).unwrap_or_default();
             if found || cursor.is_empty() {
                 break;
             }

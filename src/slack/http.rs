@@ -60,9 +60,7 @@ fn router_at(signing_secret: SecretString, handler: Arc<dyn Handler>, clock: Clo
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -73,36 +71,19 @@ struct Door {
     handler: Arc<dyn Handler>,
 }
 
-async fn commands(
-    State(door): State<Arc<Door>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, StatusCode> {
+async fn commands(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Result<Response, StatusCode> {
     let body = door.admit(&headers, body).await?;
-    door.answer(inbound::command(Value::Object(form(&body))))
-        .await
+    door.answer(inbound::command(Value::Object(form(&body)))).await
 }
 
-async fn interactions(
-    State(door): State<Arc<Door>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, StatusCode> {
+async fn interactions(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Result<Response, StatusCode> {
     let body = door.admit(&headers, body).await?;
     let form = form(&body);
-    let payload = form
-        .get("payload")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    door.answer(inbound::interaction(json(payload.as_bytes())?))
-        .await
+    let payload = form.get("payload").and_then(Value::as_str).unwrap_or_default();
+    door.answer(inbound::interaction(json(payload.as_bytes())?)).await
 }
 
-async fn events(
-    State(door): State<Arc<Door>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, StatusCode> {
+async fn events(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Result<Response, StatusCode> {
     let body = door.admit(&headers, body).await?;
     let event = json(&body)?;
     // How Slack checks an endpoint that is being configured.
@@ -125,15 +106,11 @@ impl Door {
             .map_err(|_| StatusCode::REQUEST_TIMEOUT)?
             .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
         if !claim.holds(&self.signing_secret, &body) {
-            tracing::warn!(
-                "a request with a forged Slack signature was refused; is SLACK_SIGNING_SECRET this app's?"
-            );
+            tracing::warn!("a request with a forged Slack signature was refused; is SLACK_SIGNING_SECRET this app's?");
             return Err(StatusCode::UNAUTHORIZED);
         }
         if self.seen.seen(&hex::encode(claim.signature), ()).is_some() {
-            tracing::warn!(
-                "a request from Slack came twice with the same signature; the second was refused"
-            );
+            tracing::warn!("a request from Slack came twice with the same signature; the second was refused");
             return Err(StatusCode::UNAUTHORIZED);
         }
         Ok(body)
@@ -147,12 +124,10 @@ impl Door {
         let Some(inbound) = inbound else {
             return Ok(StatusCode::OK.into_response());
         };
-        let ack = inbound::handle(&*self.handler, inbound)
-            .await
-            .map_err(|sentence| {
-                tracing::error!("a request from Slack was not taken: {sentence}");
-                StatusCode::INTERNAL_SERVER_ERROR
-            })?;
+        let ack = inbound::handle(&*self.handler, inbound).await.map_err(|sentence| {
+            tracing::error!("a request from Slack was not taken: {sentence}");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?;
         Ok(match inbound::answer(ack) {
             Some(body) => Json(body).into_response(),
             None => StatusCode::OK.into_response(),
@@ -233,9 +208,7 @@ mod tests {
                     text: "hello".into(),
                     blocks: vec![],
                 })),
-                Inbound::Submission(_) => {
-                    Ok(Ack::Errors([("order".to_owned(), "no".to_owned())].into()))
-                }
+                Inbound::Submission(_) => Ok(Ack::Errors([("order".to_owned(), "no".to_owned())].into())),
                 _ => Ok(Ack::Empty),
             }
         }
@@ -256,9 +229,7 @@ mod tests {
         async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
             let response = self.router.clone().oneshot(request).await.unwrap();
             let status = response.status();
-            let body = axum::body::to_bytes(response.into_body(), usize::MAX)
-                .await
-                .unwrap();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
             (status, String::from_utf8(body.to_vec()).unwrap())
         }
 
@@ -277,12 +248,7 @@ mod tests {
         format!("v0={}", hex::encode(mac.finalize().into_bytes()))
     }
 
-    fn request(
-        path: &str,
-        timestamp: &str,
-        signature: &str,
-        body: impl Into<Body>,
-    ) -> Request<Body> {
+    fn request(path: &str, timestamp: &str, signature: &str, body: impl Into<Body>) -> Request<Body> {
         Request::post(path)
             .header("X-Slack-Request-Timestamp", timestamp)
             .header("X-Slack-Signature", signature)
@@ -300,9 +266,7 @@ mod tests {
     }
 
     fn command(text: &str) -> String {
-        format!(
-            "trigger_id=1.2&channel_id=C1&user_id=UANA&command=%2Fdeploy&text={text}&response_url=https%3A%2F%2Fx"
-        )
+        format!("trigger_id=1.2&channel_id=C1&user_id=UANA&command=%2Fdeploy&text={text}&response_url=https%3A%2F%2Fx")
     }
 
     /// The vector of Slack's documentation.
@@ -313,9 +277,7 @@ mod tests {
                     &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
                     &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
         let published = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
-        let headers = request("/", &NOW.to_string(), published, "")
-            .headers()
-            .clone();
+        let headers = request("/", &NOW.to_string(), published, "").headers().clone();
         let claim = Claim::of(&headers, NOW).unwrap();
         assert!(claim.holds(&SECRET.into(), body.as_bytes()));
         assert!(!claim.holds(&SECRET.into(), b"another body"));
@@ -325,9 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_is_answered_to_its_sender() {
         let endpoint = Endpoint::new();
-        let (status, body) = endpoint
-            .signed("/slack/commands", command("start+web"))
-            .await;
+        let (status, body) = endpoint.signed("/slack/commands", command("start+web")).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(body, r#"{"response_type":"ephemeral","text":"hello"}"#);
         let taken = endpoint.desk.taken.lock().unwrap();
@@ -337,7 +297,8 @@ mod tests {
     #[tokio::test]
     async fn a_modal_gets_its_complaints_and_an_event_an_empty_answer() {
         let endpoint = Endpoint::new();
-        let view = json!({"type": "view_submission", "user": {"id": "UANA"}, "view": {"id": "V1", "state": {"values": {}}}});
+        let view =
+            json!({"type": "view_submission", "user": {"id": "UANA"}, "view": {"id": "V1", "state": {"values": {}}}});
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         let form = form.append_pair("payload", &view.to_string()).finish();
         let (status, body) = endpoint.signed("/slack/interactions", form).await;
@@ -349,7 +310,8 @@ mod tests {
             )
         );
 
-        let home = json!({"type": "event_callback", "event_id": "E1", "event": {"type": "app_home_opened", "user": "UANA"}});
+        let home =
+            json!({"type": "event_callback", "event_id": "E1", "event": {"type": "app_home_opened", "user": "UANA"}});
         let (status, body) = endpoint.signed("/slack/events", home.to_string()).await;
         assert_eq!((status, &*body), (StatusCode::OK, ""));
         assert_eq!(endpoint.taken(), 2);
@@ -361,12 +323,7 @@ mod tests {
         let challenge = json!({"type": "url_verification", "challenge": "abc"}).to_string();
         let (status, body) = endpoint.signed("/slack/events", challenge.clone()).await;
         assert_eq!((status, &*body), (StatusCode::OK, "abc"));
-        let forged = request(
-            "/slack/events",
-            &NOW.to_string(),
-            &signature(NOW, "x"),
-            challenge,
-        );
+        let forged = request("/slack/events", &NOW.to_string(), &signature(NOW, "x"), challenge);
         assert_eq!(endpoint.send(forged).await.0, StatusCode::UNAUTHORIZED);
     }
 
@@ -392,14 +349,8 @@ mod tests {
             assert_eq!((status, &*body), (StatusCode::UNAUTHORIZED, ""));
         }
         assert_eq!(endpoint.taken(), 0);
-        assert_eq!(
-            endpoint.send(signed(path, NOW - 300, &body)).await.0,
-            StatusCode::OK
-        );
-        assert_eq!(
-            endpoint.send(signed(path, NOW + 300, &body)).await.0,
-            StatusCode::OK
-        );
+        assert_eq!(endpoint.send(signed(path, NOW - 300, &body)).await.0, StatusCode::OK);
+        assert_eq!(endpoint.send(signed(path, NOW + 300, &body)).await.0, StatusCode::OK);
     }
 
     #[tokio::test]
@@ -419,8 +370,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_only_behind_sound_headers_and_only_so_far() {
         let endpoint = Endpoint::new();
-        let unreadable =
-            || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let unreadable = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         let unsigned = Request::post("/slack/events").body(unreadable()).unwrap();
         assert_eq!(endpoint.send(unsigned).await.0, StatusCode::UNAUTHORIZED);
         let huge = "x".repeat(BODY_LIMIT + 1);

@@ -47,9 +47,7 @@ pub(super) fn event(payload: Value) -> Read {
     let home = callback.event.tab.as_deref().unwrap_or("home") == "home";
     match callback.event {
         Event {
-            kind,
-            user: Some(user),
-            ..
+            kind, user: Some(user), ..
         } if kind == "app_home_opened" && home => Ok(Some(Inbound::HomeOpened {
             id: callback.event_id,
             user,
@@ -87,18 +85,11 @@ fn action(payload: ActionPayload) -> Read {
     };
     let container = payload.container.unwrap_or_default();
     let message = payload.message.unwrap_or_default();
-    let channel = payload
-        .channel
-        .map(|channel| channel.id)
-        .or(container.channel_id);
+    let channel = payload.channel.map(|channel| channel.id).or(container.channel_id);
     let message_ts = message.ts.or(container.message_ts);
     let user = payload.user.id;
     let id = payload.trigger_id.clone().unwrap_or_else(|| {
-        let place = [
-            channel.as_deref(),
-            message_ts.as_deref(),
-            element.action_ts.as_deref(),
-        ];
+        let place = [channel.as_deref(), message_ts.as_deref(), element.action_ts.as_deref()];
         let place = place.map(Option::unwrap_or_default).join("/");
         format!("{place}/{}/{user}", element.action_id)
     });
@@ -140,9 +131,7 @@ fn parse<T: DeserializeOwned>(what: &str, payload: Value) -> Result<T, String> {
 }
 
 /// Slack writes null where it means nothing.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -342,23 +331,15 @@ mod tests {
             action_of(interaction(payload))
         };
         let options = json!([{"value": "1", "text": {}}, {"value": "2", "text": {}}]);
-        let ticked = with(
-            json!({"action_id": "tick", "type": "checkboxes", "selected_options": options, "action_ts": "1.2"}),
-        );
-        assert_eq!(
-            (ticked.value, ticked.selected),
-            (None, vec!["1".into(), "2".into()])
-        );
-        let unticked = with(
-            json!({"action_id": "tick", "type": "checkboxes", "selected_options": [], "action_ts": "1.2"}),
-        );
+        let ticked =
+            with(json!({"action_id": "tick", "type": "checkboxes", "selected_options": options, "action_ts": "1.2"}));
+        assert_eq!((ticked.value, ticked.selected), (None, vec!["1".into(), "2".into()]));
+        let unticked =
+            with(json!({"action_id": "tick", "type": "checkboxes", "selected_options": [], "action_ts": "1.2"}));
         assert!(unticked.selected.is_empty());
-        let chosen = with(
-            json!({"action_id": "pick", "type": "static_select", "selected_option": {"value": "b"}}),
-        );
+        let chosen = with(json!({"action_id": "pick", "type": "static_select", "selected_option": {"value": "b"}}));
         assert_eq!(chosen.value.as_deref(), Some("b"));
-        let person =
-            with(json!({"action_id": "who", "type": "users_select", "selected_user": "UBEN"}));
+        let person = with(json!({"action_id": "who", "type": "users_select", "selected_user": "UBEN"}));
         assert_eq!(person.value.as_deref(), Some("UBEN"));
 
         let mut on_home = click();
@@ -366,10 +347,7 @@ mod tests {
         on_home["message"] = Value::Null;
         on_home["container"] = json!({"type": "view", "view_id": "V1"});
         let on_home = action_of(interaction(on_home));
-        assert_eq!(
-            (on_home.channel, on_home.message, on_home.thread),
-            (None, None, None)
-        );
+        assert_eq!((on_home.channel, on_home.message, on_home.thread), (None, None, None));
     }
 
     #[test]
@@ -377,10 +355,7 @@ mod tests {
         let mut payload = click();
         payload["trigger_id"] = Value::Null;
         let action = action_of(interaction(payload.clone()));
-        assert_eq!(
-            action.id,
-            "C1/1732438800.000100/1732438801.234567/approve/UANA"
-        );
+        assert_eq!(action.id, "C1/1732438800.000100/1732438801.234567/approve/UANA");
         assert_eq!(action.id, action_of(interaction(payload)).id);
     }
 
@@ -398,10 +373,7 @@ mod tests {
         assert_eq!((&*command.id, &*command.trigger_id), ("1.2.abc", "1.2.abc"));
         assert_eq!((&*command.channel, &*command.user), ("C1", "UANA"));
         assert_eq!(command.text, " start --only #1");
-        assert_eq!(
-            command.response_url,
-            "https://hooks.slack.com/commands/T1/1/secret"
-        );
+        assert_eq!(command.response_url, "https://hooks.slack.com/commands/T1/1/secret");
     }
 
     #[test]
@@ -428,12 +400,7 @@ mod tests {
         );
         assert_eq!(submission.private_metadata, "d1");
         let values: Vec<_> = submission.values.into_iter().collect();
-        let strings = |items: &[&str]| {
-            items
-                .iter()
-                .map(|item| (*item).to_owned())
-                .collect::<Vec<_>>()
-        };
+        let strings = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             values,
             [
@@ -446,9 +413,7 @@ mod tests {
 
     #[test]
     fn the_home_tab_concerns_us_and_nothing_else_does() {
-        let opened = |event: Value| {
-            event_of(json!({"type": "event_callback", "event_id": "Ev1", "event": event}))
-        };
+        let opened = |event: Value| event_of(json!({"type": "event_callback", "event_id": "Ev1", "event": event}));
         let expected = Inbound::HomeOpened {
             id: "Ev1".into(),
             user: "UANA".into(),
@@ -461,10 +426,7 @@ mod tests {
             opened(json!({"type": "app_home_opened", "user": "UANA", "tab": "messages"})),
             None
         );
-        assert_eq!(
-            opened(json!({"type": "reaction_added", "user": "UANA"})),
-            None
-        );
+        assert_eq!(opened(json!({"type": "reaction_added", "user": "UANA"})), None);
         assert_eq!(interaction(json!({"type": "view_closed"})), Ok(None));
     }
 
@@ -508,13 +470,7 @@ mod tests {
         let results: Vec<_> = [click(), with_list]
             .iter()
             .flat_map(oddities)
-            .flat_map(|payload| {
-                [
-                    interaction(payload.clone()),
-                    command(payload.clone()),
-                    event(payload),
-                ]
-            })
+            .flat_map(|payload| [interaction(payload.clone()), command(payload.clone()), event(payload)])
             .collect();
         assert!(results.iter().any(Result::is_ok) && results.iter().any(Result::is_err));
     }

@@ -13,8 +13,8 @@ use serde_json::Value;
 pub mod client;
 pub mod http;
 mod inbound;
-mod recent;
 pub mod kit;
+mod recent;
 pub mod socket;
 pub mod text;
 
@@ -126,21 +126,9 @@ pub trait Slack: Send + Sync {
     /// `chat.postMessage`.
     async fn post(&self, post: Post) -> Result<Ts>;
     /// `chat.update`.
-    async fn update(
-        &self,
-        channel: &str,
-        ts: &str,
-        content: Content,
-        metadata: Option<Metadata>,
-    ) -> Result<()>;
+    async fn update(&self, channel: &str, ts: &str, content: Content, metadata: Option<Metadata>) -> Result<()>;
     /// `chat.postEphemeral`.
-    async fn ephemeral(
-        &self,
-        channel: &str,
-        user: &str,
-        thread: Option<Ts>,
-        content: Content,
-    ) -> Result<()>;
+    async fn ephemeral(&self, channel: &str, user: &str, thread: Option<Ts>, content: Content) -> Result<()>;
     /// A response URL (five uses, thirty minutes).
     async fn respond(&self, response_url: &str, how: Respond, content: Content) -> Result<()>;
     /// `views.open`: a trigger lives three seconds.
@@ -148,12 +136,7 @@ pub trait Slack: Send + Sync {
     /// `views.publish`: the App Home.
     async fn publish_home(&self, user: &str, view: Value) -> Result<()>;
     /// `conversations.history` or `conversations.replies`, newest of our own with this metadata.
-    async fn find(
-        &self,
-        channel: &str,
-        thread: Option<Ts>,
-        metadata: &Metadata,
-    ) -> Result<Option<Ts>>;
+    async fn find(&self, channel: &str, thread: Option<Ts>, metadata: &Metadata) -> Result<Option<Ts>>;
     /// `chat.getPermalink`.
     async fn permalink(&self, channel: &str, ts: &str) -> Result<String>;
     /// `usergroups.users.list`.

@@ -98,12 +98,7 @@ impl SocketMode {
     }
 
     /// As [`start`](Self::start), with other timing.
-    pub fn start_with(
-        api_url: &str,
-        app_token: SecretString,
-        handler: Arc<dyn Handler>,
-        timing: Timing,
-    ) -> Self {
+    pub fn start_with(api_url: &str, app_token: SecretString, handler: Arc<dyn Handler>, timing: Timing) -> Self {
         let (any, connected) = watch::channel(false);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -176,9 +171,7 @@ async fn keep_line(exchange: Arc<Exchange>) {
         let wanted_pause = match opened {
             Ok(socket) => {
                 let (replace, replacement_wanted) = oneshot::channel();
-                exchange
-                    .tasks
-                    .spawn(converse(exchange.clone(), socket, replace));
+                exchange.tasks.spawn(converse(exchange.clone(), socket, replace));
                 // An error is as good an answer: the line is gone.
                 let _ = replacement_wanted.await;
                 Duration::ZERO
@@ -224,20 +217,16 @@ impl Exchange {
             Ok(Ok((socket, _))) => Ok(socket),
             // The error's text may hold the address, which holds the ticket.
             Ok(Err(_)) => Err(NotOpened::because("the WebSocket was refused")),
-            Err(_) => Err(NotOpened::because(
-                "the WebSocket's handshake took too long",
-            )),
+            Err(_) => Err(NotOpened::because("the WebSocket's handshake took too long")),
         }
     }
 
     /// An address that opens one WebSocket. A new client each time: no connection that died in a pool is used again.
     async fn ticket(&self) -> Result<String, NotOpened> {
         const METHOD: &str = "apps.connections.open";
-        let connector = client::connector(&self.api_url)
-            .map_err(|error| NotOpened::because(&error.to_string()))?;
+        let connector = client::connector(&self.api_url).map_err(|error| NotOpened::because(&error.to_string()))?;
         let client = SlackClient::new(connector);
-        let token = SlackApiToken::new(self.app_token.expose_secret().into())
-            .with_token_type(SlackApiTokenType::App);
+        let token = SlackApiToken::new(self.app_token.expose_secret().into()).with_token_type(SlackApiTokenType::App);
         let session = client.open_session(&token);
         let nothing = json!({});
         let call = session.http_session_api.http_post(METHOD, &nothing, None);
@@ -425,9 +414,7 @@ impl Exchange {
             if frame.accepts_response_payload {
                 reply["payload"] = answer;
             } else {
-                tracing::warn!(
-                    "an answer was dropped, because Slack takes none to this kind of message"
-                );
+                tracing::warn!("an answer was dropped, because Slack takes none to this kind of message");
             }
         }
         Ok(reply.to_string())

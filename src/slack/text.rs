@@ -9,10 +9,7 @@ pub fn escape(text: &str) -> String {
     let chars: Vec<char> = text.chars().filter_map(visible).collect();
     let mut escaped = String::with_capacity(text.len());
     for (index, &c) in chars.iter().enumerate() {
-        let before = index
-            .checked_sub(1)
-            .and_then(|index| chars.get(index))
-            .copied();
+        let before = index.checked_sub(1).and_then(|index| chars.get(index)).copied();
         let rest = &chars[index + 1..];
         match c {
             '&' => escaped.push_str("&amp;"),
@@ -44,18 +41,14 @@ pub fn truncate(text: &str, max_chars: usize) -> String {
     };
     let kept = &text[..last];
     let kept = match kept.rfind('&') {
-        Some(entity) if !kept[entity..].contains(';') && is_entity(&text[entity..]) => {
-            &kept[..entity]
-        }
+        Some(entity) if !kept[entity..].contains(';') && is_entity(&text[entity..]) => &kept[..entity],
         _ => kept,
     };
     format!("{}…", kept.trim_end())
 }
 
 fn is_entity(text: &str) -> bool {
-    ["&amp;", "&lt;", "&gt;"]
-        .iter()
-        .any(|entity| text.starts_with(entity))
+    ["&amp;", "&lt;", "&gt;"].iter().any(|entity| text.starts_with(entity))
 }
 
 /// What people see of a character: white space of any kind is a space, and what reorders, hides or controls is nothing.
@@ -63,11 +56,7 @@ fn visible(c: char) -> Option<char> {
     match c {
         '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
         // Direction marks, embeddings, overrides and isolates.
-        '\u{061C}'
-        | '\u{200E}'
-        | '\u{200F}'
-        | '\u{202A}'..='\u{202E}'
-        | '\u{2066}'..='\u{2069}' => None,
+        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => None,
         // Zero width, and the invisible twin of ASCII. Joiners stay: emoji and scripts need them.
         '\u{00AD}' | '\u{200B}' | '\u{2060}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}' => None,
         c if c.is_control() => None,

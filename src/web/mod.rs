@@ -41,10 +41,20 @@ pub fn router(state: State) -> Router {
 /// Ready: Slack is connected and the store takes writes.
 async fn ready(Shared(state): Shared<State>) -> (StatusCode, String) {
     if let Some(error) = state.engine.fatal().borrow().clone() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store has failed: {error}\n"));
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the store has failed: {error}\n"),
+        );
     }
-    match state.slack_connected.as_ref().is_none_or(|connected| *connected.borrow()) {
+    match state
+        .slack_connected
+        .as_ref()
+        .is_none_or(|connected| *connected.borrow())
+    {
         true => (StatusCode::OK, "ready\n".to_owned()),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "Slack's socket is not connected\n".to_owned()),
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Slack's socket is not connected\n".to_owned(),
+        ),
     }
 }

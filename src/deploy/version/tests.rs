@@ -42,10 +42,16 @@ fn refused(file: &VersionFile, text: &str) -> String {
 
 #[test]
 fn json_keeps_its_formatting() {
-    bumps(&json("/version"), "{\r\n\t\"name\":\"web\" ,\"version\" :  \"1.2.3\",\r\n \"a\":[1,2]}\r\n");
+    bumps(
+        &json("/version"),
+        "{\r\n\t\"name\":\"web\" ,\"version\" :  \"1.2.3\",\r\n \"a\":[1,2]}\r\n",
+    );
     bumps(&json("/version"), "\u{feff}{\"version\":\"1.2.3\"}");
     bumps(&json("/apps/1/a~1b"), r#"{"apps":[{},{"a/b":"1.2.3"}]}"#);
-    bumps(&json("/version"), r#"{"dependencies":{"version":"9.9.9"},"version":"1.2.3"}"#);
+    bumps(
+        &json("/version"),
+        r#"{"dependencies":{"version":"9.9.9"},"version":"1.2.3"}"#,
+    );
 }
 
 #[test]
@@ -58,9 +64,18 @@ fn json_that_is_ambiguous_or_wrong_is_named() {
 
 #[test]
 fn toml_keeps_its_formatting() {
-    bumps(&toml("package.version"), "# head\n[package]\nname='web'\nversion   = \"1.2.3\" # why\n[dependencies]\nversion = \"9\"\n");
-    bumps(&toml("package.version"), "package = { name = 'web', version = '1.2.3' }");
-    bumps(&toml("workspace.package.version"), "[workspace.package]\r\nversion = \"1.2.3\"\r\n");
+    bumps(
+        &toml("package.version"),
+        "# head\n[package]\nname='web'\nversion   = \"1.2.3\" # why\n[dependencies]\nversion = \"9\"\n",
+    );
+    bumps(
+        &toml("package.version"),
+        "package = { name = 'web', version = '1.2.3' }",
+    );
+    bumps(
+        &toml("workspace.package.version"),
+        "[workspace.package]\r\nversion = \"1.2.3\"\r\n",
+    );
     assert!(refused(&toml("package.version"), "[package]\nversion.workspace = true").contains("inherited"));
     assert!(refused(&toml("package.version"), "[package]\nversion = 1").contains("not a string"));
     assert!(refused(&toml("package.version"), "[other]\n").contains("is missing"));
@@ -68,9 +83,18 @@ fn toml_keeps_its_formatting() {
 
 #[test]
 fn yaml_keys_are_found_where_they_are() {
-    bumps(&yaml("version"), "name: web\nversion: 1.2.3 # why\nother:\n  version: 9.9.9\n");
-    bumps(&yaml("app.version"), "version: 9.9.9\napp:\n  image:\n    version: 8.8.8\n  version: \"1.2.3\"\nlast: 1");
-    bumps(&yaml("appVersion"), "text: |\n  appVersion: 9.9.9\nappVersion: '1.2.3'\n");
+    bumps(
+        &yaml("version"),
+        "name: web\nversion: 1.2.3 # why\nother:\n  version: 9.9.9\n",
+    );
+    bumps(
+        &yaml("app.version"),
+        "version: 9.9.9\napp:\n  image:\n    version: 8.8.8\n  version: \"1.2.3\"\nlast: 1",
+    );
+    bumps(
+        &yaml("appVersion"),
+        "text: |\n  appVersion: 9.9.9\nappVersion: '1.2.3'\n",
+    );
     assert!(refused(&yaml("app.version"), "app: {version: 1.2.3}").contains("is missing"));
     assert!(refused(&yaml("version"), "version: [1, 2]").contains("not a plain"));
     assert!(refused(&yaml("version"), "version: 1.0.0\nversion: 2.0.0").contains("twice"));
@@ -79,7 +103,10 @@ fn yaml_keys_are_found_where_they_are() {
 #[test]
 fn the_other_kinds_find_theirs() {
     bumps(&file(VersionFileKind::Plain), "\n1.2.3  \n");
-    bumps(&file(VersionFileKind::Mix), "  def project do\n    [app: :web,\n     version: \"1.2.3\",\n     deps: deps()]\n");
+    bumps(
+        &file(VersionFileKind::Mix),
+        "  def project do\n    [app: :web,\n     version: \"1.2.3\",\n     deps: deps()]\n",
+    );
     bumps(&file(VersionFileKind::Mix), "  @version \"1.2.3\"\n");
     let regex = file(VersionFileKind::Regex {
         pattern: r"(?m)^const VERSION = '([^']+)'".to_owned(),

@@ -33,7 +33,8 @@ impl Bare {
     pub async fn init(dir: &Path) -> Result<Self, String> {
         let bare = Self { dir: dir.to_owned() };
         std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
-        bare.git(&["init", "--quiet", "--bare", "--initial-branch=main"]).await?;
+        bare.git(&["init", "--quiet", "--bare", "--initial-branch=main"])
+            .await?;
         bare.configure().await?;
         Ok(bare)
     }
@@ -43,7 +44,15 @@ impl Bare {
         let bare = Self { dir: dir.to_owned() };
         std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
         let source = std::fs::canonicalize(source).map_err(|error| format!("{}: {error}", source.display()))?;
-        bare.git(&["clone", "--quiet", "--bare", "--no-hardlinks", &source.to_string_lossy(), "."]).await?;
+        bare.git(&[
+            "clone",
+            "--quiet",
+            "--bare",
+            "--no-hardlinks",
+            &source.to_string_lossy(),
+            ".",
+        ])
+        .await?;
         bare.configure().await?;
         Ok(bare)
     }
@@ -71,8 +80,14 @@ impl Bare {
         let date = format!("{} +0000", EPOCH + dated);
         environment(&mut command)
             .envs([("GIT_AUTHOR_DATE", &date), ("GIT_COMMITTER_DATE", &date)])
-            .envs([("GIT_AUTHOR_NAME", "GitHub"), ("GIT_AUTHOR_EMAIL", "noreply@github.com")])
-            .envs([("GIT_COMMITTER_NAME", "GitHub"), ("GIT_COMMITTER_EMAIL", "noreply@github.com")])
+            .envs([
+                ("GIT_AUTHOR_NAME", "GitHub"),
+                ("GIT_AUTHOR_EMAIL", "noreply@github.com"),
+            ])
+            .envs([
+                ("GIT_COMMITTER_NAME", "GitHub"),
+                ("GIT_COMMITTER_EMAIL", "noreply@github.com"),
+            ])
             .current_dir(&self.dir)
             .args(args)
             .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
@@ -98,7 +113,9 @@ impl Bare {
 
     /// What a ref or revision names.
     pub async fn resolve(&self, revision: &str) -> Option<String> {
-        self.git(&["rev-parse", "--verify", "--quiet", "--end-of-options", revision]).await.ok()
+        self.git(&["rev-parse", "--verify", "--quiet", "--end-of-options", revision])
+            .await
+            .ok()
     }
 
     /// A branch's tip.
@@ -108,8 +125,17 @@ impl Bare {
 
     /// All branches with their tips.
     pub async fn branches(&self) -> Result<Vec<(String, String)>, String> {
-        let text = self.git(&["for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads"]).await?;
-        let row = |line: &str| line.split_once(' ').map(|(name, sha)| (name.to_owned(), sha.to_owned()));
+        let text = self
+            .git(&[
+                "for-each-ref",
+                "--format=%(refname:lstrip=2) %(objectname)",
+                "refs/heads",
+            ])
+            .await?;
+        let row = |line: &str| {
+            line.split_once(' ')
+                .map(|(name, sha)| (name.to_owned(), sha.to_owned()))
+        };
         Ok(text.lines().filter_map(row).collect())
     }
 
@@ -131,14 +157,24 @@ impl Bare {
     }
 
     /// Commits on top of `parent`: files written (or removed with `None`).
-    pub async fn commit(&self, parent: Option<&str>, files: &[(&str, Option<&str>)], message: &str, author: &str, dated: u64) -> Result<String, String> {
+    pub async fn commit(
+        &self,
+        parent: Option<&str>,
+        files: &[(&str, Option<&str>)],
+        message: &str,
+        author: &str,
+        dated: u64,
+    ) -> Result<String, String> {
         let index = self.dir.join(format!("index-{:x}", fastrand::u64(..)));
         let index_name = index.to_string_lossy().into_owned();
         let with_index = |args: Vec<String>| {
             let mut all = vec![format!("--git-dir={}", self.dir.display())];
             all.extend(args);
             let mut command = Command::new("git");
-            environment(&mut command).env("GIT_INDEX_FILE", &index_name).args(all).kill_on_drop(true);
+            environment(&mut command)
+                .env("GIT_INDEX_FILE", &index_name)
+                .args(all)
+                .kill_on_drop(true);
             command
         };
         let checked = |output: std::process::Output| match output.status.success() {
@@ -146,26 +182,51 @@ impl Bare {
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         };
         if let Some(parent) = parent {
-            let read = with_index(vec!["read-tree".to_owned(), parent.to_owned()]).output().await;
+            let read = with_index(vec!["read-tree".to_owned(), parent.to_owned()])
+                .output()
+                .await;
             checked(read.map_err(|error| error.to_string())?)?;
         }
         for (path, content) in files {
             let args = match content {
                 Some(content) => {
-                    let (_, oid, _) = self.run(&["hash-object", "-w", "--stdin"], Some(content.as_bytes()), 0).await?;
+                    let (_, oid, _) = self
+                        .run(&["hash-object", "-w", "--stdin"], Some(content.as_bytes()), 0)
+                        .await?;
                     let oid = String::from_utf8_lossy(&oid).trim().to_owned();
-                    vec!["update-index".to_owned(), "--add".to_owned(), "--cacheinfo".to_owned(), format!("100644,{oid},{path}")]
+                    vec![
+                        "update-index".to_owned(),
+                        "--add".to_owned(),
+                        "--cacheinfo".to_owned(),
+                        format!("100644,{oid},{path}"),
+                    ]
                 }
-                None => vec!["update-index".to_owned(), "--force-remove".to_owned(), (*path).to_owned()],
+                None => vec![
+                    "update-index".to_owned(),
+                    "--force-remove".to_owned(),
+                    (*path).to_owned(),
+                ],
             };
             checked(with_index(args).output().await.map_err(|error| error.to_string())?)?;
         }
-        let tree = checked(with_index(vec!["write-tree".to_owned()]).output().await.map_err(|error| error.to_string())?)?;
+        let tree = checked(
+            with_index(vec!["write-tree".to_owned()])
+                .output()
+                .await
+                .map_err(|error| error.to_string())?,
+        )?;
         let _ = std::fs::remove_file(&index);
         self.commit_tree(&tree, parent.as_slice(), message, author, dated).await
     }
 
-    async fn commit_tree(&self, tree: &str, parents: &[&str], message: &str, author: &str, dated: u64) -> Result<String, String> {
+    async fn commit_tree(
+        &self,
+        tree: &str,
+        parents: &[&str],
+        message: &str,
+        author: &str,
+        dated: u64,
+    ) -> Result<String, String> {
         let mut args = vec!["-c", "user.useConfigOnly=false", "commit-tree", tree];
         for parent in parents {
             args.extend(["-p", *parent]);
@@ -176,7 +237,10 @@ impl Bare {
             .envs([("GIT_AUTHOR_DATE", &date), ("GIT_COMMITTER_DATE", &date)])
             .env("GIT_AUTHOR_NAME", author)
             .env("GIT_AUTHOR_EMAIL", format!("{author}@users.noreply.github.com"))
-            .envs([("GIT_COMMITTER_NAME", "GitHub"), ("GIT_COMMITTER_EMAIL", "noreply@github.com")])
+            .envs([
+                ("GIT_COMMITTER_NAME", "GitHub"),
+                ("GIT_COMMITTER_EMAIL", "noreply@github.com"),
+            ])
             .current_dir(&self.dir)
             .args(&args)
             .args(["-m", message])
@@ -201,7 +265,13 @@ impl Bare {
         args.extend(merge_base.as_deref());
         args.extend([ours, theirs]);
         match self.run(&args, None, 0).await? {
-            (0, stdout, _) => Ok(Some(String::from_utf8_lossy(&stdout).lines().next().unwrap_or_default().to_owned())),
+            (0, stdout, _) => Ok(Some(
+                String::from_utf8_lossy(&stdout)
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            )),
             (1, _, _) => Ok(None),
             (_, _, stderr) => Err(stderr),
         }
@@ -213,7 +283,15 @@ impl Bare {
     }
 
     /// Merges as GitHub does; the new tip, or `None` where it conflicts.
-    pub async fn merge(&self, method: MergeMethod, base: &str, head: &str, message: &str, author: &str, dated: u64) -> Result<Option<String>, String> {
+    pub async fn merge(
+        &self,
+        method: MergeMethod,
+        base: &str,
+        head: &str,
+        message: &str,
+        author: &str,
+        dated: u64,
+    ) -> Result<Option<String>, String> {
         match method {
             MergeMethod::Rebase => self.rebase(base, head, dated).await,
             MergeMethod::Merge | MergeMethod::Squash => {
@@ -224,13 +302,23 @@ impl Bare {
                     MergeMethod::Merge => vec![base, head],
                     _ => vec![base],
                 };
-                self.commit_tree(&tree, &parents, message, author, dated).await.map(Some)
+                self.commit_tree(&tree, &parents, message, author, dated)
+                    .await
+                    .map(Some)
             }
         }
     }
 
     async fn rebase(&self, base: &str, head: &str, dated: u64) -> Result<Option<String>, String> {
-        let commits = self.git(&["rev-list", "--reverse", "--no-merges", "--topo-order", &format!("{base}..{head}")]).await?;
+        let commits = self
+            .git(&[
+                "rev-list",
+                "--reverse",
+                "--no-merges",
+                "--topo-order",
+                &format!("{base}..{head}"),
+            ])
+            .await?;
         let mut tip = base.to_owned();
         for commit in commits.lines() {
             let Some(tree) = self.merge_tree(Some(&format!("{commit}^")), &tip, commit).await? else {
@@ -248,7 +336,15 @@ impl Bare {
     /// Commits of `head` that `base` lacks, oldest first: SHA, author, message.
     pub async fn log(&self, base: &str, head: &str) -> Result<Vec<(String, String, String)>, String> {
         let range = format!("{base}..{head}");
-        let text = self.git(&["log", "--reverse", "--topo-order", "--format=%H%x1f%an%x1f%B%x1e", &range]).await?;
+        let text = self
+            .git(&[
+                "log",
+                "--reverse",
+                "--topo-order",
+                "--format=%H%x1f%an%x1f%B%x1e",
+                &range,
+            ])
+            .await?;
         let row = |entry: &str| {
             let mut fields = entry.trim_start().splitn(3, '\u{1f}').map(str::to_owned);
             Some((fields.next()?, fields.next()?, fields.next()?.trim_end().to_owned()))

@@ -31,8 +31,20 @@ fn authorised(headers: &HeaderMap) -> bool {
     decoded.is_some_and(|pair| pair == format!("x-access-token:{TOKEN}").as_bytes())
 }
 
-async fn backend(double: &GitHubDouble, method: &str, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Response, String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+async fn backend(
+    double: &GitHubDouble,
+    method: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Response, String> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut command = Command::new("git");
     environment(&mut command)
         .arg("http-backend")
@@ -76,7 +88,9 @@ fn parse(output: &[u8]) -> Option<Response> {
             *response.status_mut() = StatusCode::from_u16(code).ok()?;
         } else {
             let name = HeaderName::try_from(name.to_ascii_lowercase()).ok()?;
-            response.headers_mut().insert(name, HeaderValue::try_from(value.trim()).ok()?);
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::try_from(value.trim()).ok()?);
         }
     }
     Some(response)

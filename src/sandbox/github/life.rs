@@ -22,7 +22,13 @@ pub fn checks_begin(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, 
         return;
     }
     let failing = double.scenario() == Scenario::FailingChecks && double.first_time("failing check");
-    let verdict = move |name: &str| if failing && name == "test" { "failure" } else { "success" };
+    let verdict = move |name: &str| {
+        if failing && name == "test" {
+            "failure"
+        } else {
+            "success"
+        }
+    };
     if double.0.options.pace == Pace::Instant {
         for name in CHECKS {
             set_check(model, sha, name, "completed", Some(verdict(name)));
@@ -71,7 +77,10 @@ pub fn set_check(model: &mut Model, sha: &str, name: &str, status: &'static str,
 
 /// A reviewer was asked: they approve after a while.
 pub fn reviewer_asked(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, user: &str) {
-    let deploys = model.pulls.get(&number).is_some_and(|pull| pull.head.starts_with("deploy-"));
+    let deploys = model
+        .pulls
+        .get(&number)
+        .is_some_and(|pull| pull.head.starts_with("deploy-"));
     if !deploys {
         return;
     }
@@ -103,7 +112,12 @@ fn approve(model: &mut Model, number: u64, user: &str) {
 }
 
 /// Something was merged into staging: the deploy workflow runs, and its release comes.
-pub async fn deploy_begins(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, sha: &str) -> Result<(), String> {
+pub async fn deploy_begins(
+    double: &GitHubDouble,
+    repo: &Arc<Repo>,
+    model: &mut Model,
+    sha: &str,
+) -> Result<(), String> {
     if double.scenario() == Scenario::NoRun {
         return Ok(());
     }
@@ -117,7 +131,11 @@ pub async fn deploy_begins(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut 
         status: "queued",
         conclusion: None,
         jobs,
-        late: if double.scenario() == Scenario::LateRun { LATE } else { 0 },
+        late: if double.scenario() == Scenario::LateRun {
+            LATE
+        } else {
+            0
+        },
     });
     let failing = double.scenario() == Scenario::FailingRun;
     let fails = failing.then_some("migrate");
@@ -125,14 +143,20 @@ pub async fn deploy_begins(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut 
         if let Some(run) = model.runs.last_mut() {
             finish(run, fails);
         }
-        return if failing { Ok(()) } else { add_release(double, repo, model, sha).await };
+        return if failing {
+            Ok(())
+        } else {
+            add_release(double, repo, model, sha).await
+        };
     }
     let (double, repo, sha) = (double.clone(), repo.clone(), sha.to_owned());
     tokio::spawn(async move {
         for stage in 0..=JOBS.len() {
             tokio::time::sleep(double.0.options.pace.step() * 2).await;
             let mut model = repo.model.lock().await;
-            let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else { return };
+            let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else {
+                return;
+            };
             run.status = "in_progress";
             for (index, job) in run.jobs.iter_mut().enumerate() {
                 (job.1, job.2) = match index.cmp(&stage) {
@@ -191,7 +215,18 @@ async fn add_release(double: &GitHubDouble, repo: &Repo, model: &mut Model, sha:
     if !draft {
         match double.scenario() {
             Scenario::AnnotatedTag => {
-                let args = ["-c", "user.name=GitHub", "-c", "user.email=noreply@github.com", "tag", "-a", "-m", &tag, &tag, sha];
+                let args = [
+                    "-c",
+                    "user.name=GitHub",
+                    "-c",
+                    "user.email=noreply@github.com",
+                    "tag",
+                    "-a",
+                    "-m",
+                    &tag,
+                    &tag,
+                    sha,
+                ];
                 repo.bare.git(&args).await?;
             }
             _ => repo.bare.set_ref(&format!("refs/tags/{tag}"), sha).await?,
@@ -201,7 +236,9 @@ async fn add_release(double: &GitHubDouble, repo: &Repo, model: &mut Model, sha:
     model.releases.push(Release {
         id,
         name: tag.clone(),
-        body: format!("Automated release of {tag} by the deploy workflow.\n\nImage: `registry.acme.test/web:{version}`"),
+        body: format!(
+            "Automated release of {tag} by the deploy workflow.\n\nImage: `registry.acme.test/web:{version}`"
+        ),
         tag,
         draft,
     });
@@ -260,7 +297,9 @@ pub fn webhook(double: &GitHubDouble, repo: &Repo) {
     };
     let signature = hex::encode(mac.chain_update(body.as_bytes()).finalize().into_bytes());
     tokio::spawn(async move {
-        let Ok(client) = crate::github::rest::http_client() else { return };
+        let Ok(client) = crate::github::rest::http_client() else {
+            return;
+        };
         let request = client
             .post(url)
             .header("X-Hub-Signature-256", format!("sha256={signature}"))

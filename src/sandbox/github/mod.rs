@@ -106,7 +106,10 @@ impl GitHubDouble {
     /// # Errors
     /// One sentence: git is missing, the repository can't be read.
     pub async fn start(options: Options) -> Result<Self, String> {
-        let dir = tempfile::Builder::new().prefix("shipmate-github-").tempdir().map_err(|error| error.to_string())?;
+        let dir = tempfile::Builder::new()
+            .prefix("shipmate-github-")
+            .tempdir()
+            .map_err(|error| error.to_string())?;
         let mut repos = BTreeMap::new();
         let names = std::iter::once("acme/web".to_owned()).chain(options.more_repos.iter().cloned());
         for name in names {
@@ -130,7 +133,9 @@ impl GitHubDouble {
             };
             repos.insert(name, Arc::new(repo));
         }
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| error.to_string())?;
         let double = Self(Arc::new(Inner {
             address: listener.local_addr().map_err(|error| error.to_string())?,
             options,
@@ -192,7 +197,11 @@ impl GitHubDouble {
     }
 
     fn repo(&self, name: &str) -> Result<Arc<Repo>, String> {
-        self.0.repos.get(name).cloned().ok_or_else(|| format!("there is no repository {name}"))
+        self.0
+            .repos
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("there is no repository {name}"))
     }
 
     fn changed(&self, repo: &Repo) {
@@ -309,12 +318,32 @@ impl GitHubDouble {
     }
 
     /// Somebody pushes a commit to a branch.
-    pub async fn push(&self, repo: &str, branch: &str, author: &str, path: &str, content: &str) -> Result<String, String> {
+    pub async fn push(
+        &self,
+        repo: &str,
+        branch: &str,
+        author: &str,
+        path: &str,
+        content: &str,
+    ) -> Result<String, String> {
         let repo = self.repo(repo)?;
         let mut model = repo.model.lock().await;
-        let tip = repo.bare.tip(branch).await.ok_or_else(|| format!("there is no branch {branch}"))?;
+        let tip = repo
+            .bare
+            .tip(branch)
+            .await
+            .ok_or_else(|| format!("there is no branch {branch}"))?;
         let dated = model.tick();
-        let sha = repo.bare.commit(Some(&tip), &[(path, Some(content))], &format!("Change {path}"), author, dated).await?;
+        let sha = repo
+            .bare
+            .commit(
+                Some(&tip),
+                &[(path, Some(content))],
+                &format!("Change {path}"),
+                author,
+                dated,
+            )
+            .await?;
         repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await?;
         life::refs_moved(self, &repo, &mut model).await?;
         drop(model);
@@ -323,8 +352,16 @@ impl GitHubDouble {
     }
 
     /// The checks of a commit end, or begin again.
-    pub async fn set_check(&self, repo: &str, sha: &str, name: &str, status: &'static str, conclusion: Option<&'static str>) -> Result<(), String> {
-        self.with(repo, |model| life::set_check(model, sha, name, status, conclusion)).await
+    pub async fn set_check(
+        &self,
+        repo: &str,
+        sha: &str,
+        name: &str,
+        status: &'static str,
+        conclusion: Option<&'static str>,
+    ) -> Result<(), String> {
+        self.with(repo, |model| life::set_check(model, sha, name, status, conclusion))
+            .await
     }
 
     /// Everything red of a commit is run again and passes.
@@ -376,7 +413,11 @@ impl GitHubDouble {
 
     /// A file of a branch.
     pub async fn file(&self, repo: &str, branch: &str, path: &str) -> Option<String> {
-        self.repo(repo).ok()?.bare.file(&format!("refs/heads/{branch}"), path).await
+        self.repo(repo)
+            .ok()?
+            .bare
+            .file(&format!("refs/heads/{branch}"), path)
+            .await
     }
 }
 

@@ -145,7 +145,8 @@ impl Model {
 /// A time of the double: counted, not measured.
 pub fn time(count: u64) -> String {
     let at = chrono::DateTime::from_timestamp(1_790_000_000 + i64::try_from(count).unwrap_or(0), 0);
-    at.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    at.unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 fn user(login: &str) -> Value {
@@ -247,7 +248,11 @@ impl Run {
 impl Release {
     /// As GitHub shows it.
     pub fn json(&self, web: &str, repo: &str) -> Value {
-        let page = if self.draft { format!("untagged-{}", self.id) } else { self.tag.clone() };
+        let page = if self.draft {
+            format!("untagged-{}", self.id)
+        } else {
+            self.tag.clone()
+        };
         json!({
             "id": self.id,
             "tag_name": self.tag,

@@ -38,7 +38,9 @@ async fn entry(State(inner): State<Weak<Inner>>, request: Request) -> Response {
     if let Some(fault) = double.0.faults.strike(&line, When::Before).await {
         return fault;
     }
-    let changes = parts.method != Method::GET && !parts.uri.path().ends_with("graphql") && !parts.uri.path().ends_with("git-upload-pack");
+    let changes = parts.method != Method::GET
+        && !parts.uri.path().ends_with("graphql")
+        && !parts.uri.path().ends_with("git-upload-pack");
     if changes {
         double.0.faults.tell(&line, When::Before);
     }
@@ -62,12 +64,18 @@ fn lost(double: &GitHubDouble, line: &str) -> bool {
 }
 
 async fn route(double: &GitHubDouble, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Response {
-    let path = percent_encoding::percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    let path = percent_encoding::percent_decode_str(uri.path())
+        .decode_utf8_lossy()
+        .into_owned();
     if let Some(git) = git_repo(&path) {
         return push_or_pull(double, &git, method, uri, headers, body).await;
     }
     let Some(rest) = path.strip_prefix("/api/v3").or_else(|| path.strip_prefix("/api")) else {
-        return (StatusCode::NOT_FOUND, "This is the sandbox's GitHub; its pages are on the sandbox's own page.").into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            "This is the sandbox's GitHub; its pages are on the sandbox's own page.",
+        )
+            .into_response();
     };
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if bearer != Some(&format!("Bearer {TOKEN}")) {
@@ -75,11 +83,16 @@ async fn route(double: &GitHubDouble, method: &Method, uri: &Uri, headers: &Head
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let segments: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
-    *locked(&double.0.calls).entry(format!("{method} {}", generic(&segments))).or_default() += 1;
+    *locked(&double.0.calls)
+        .entry(format!("{method} {}", generic(&segments)))
+        .or_default() += 1;
     if double.scenario() == Scenario::RateLimited {
         let calls: u64 = locked(&double.0.calls).values().sum();
         if calls == 12 || calls == 30 {
-            let mut answer = refuse(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.");
+            let mut answer = refuse(
+                403,
+                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+            );
             answer.retry_after = Some(1);
             return answer.respond(headers, uri);
         }
@@ -101,7 +114,14 @@ fn git_repo(path: &str) -> Option<String> {
     Some(repo.to_owned())
 }
 
-async fn push_or_pull(double: &GitHubDouble, name: &str, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Response {
+async fn push_or_pull(
+    double: &GitHubDouble,
+    name: &str,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
     let Ok(repo) = double.repo(name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -161,7 +181,10 @@ fn paged(rows: Vec<Value>) -> Answer {
 }
 
 fn refuse(status: u16, message: &str) -> Answer {
-    with(status, json!({ "message": message, "documentation_url": "https://docs.github.com/rest" }))
+    with(
+        status,
+        json!({ "message": message, "documentation_url": "https://docs.github.com/rest" }),
+    )
 }
 
 fn not_found() -> Answer {
@@ -182,14 +205,28 @@ impl Answer {
         if self.pages
             && let Value::Array(rows) = &mut self.body
         {
-            let number = |name: &str, default: usize| query(uri, name).and_then(|text| text.parse().ok()).unwrap_or(default);
+            let number =
+                |name: &str, default: usize| query(uri, name).and_then(|text| text.parse().ok()).unwrap_or(default);
             let (per_page, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
             let all = rows.len();
             let rows: Vec<Value> = rows.drain(..).skip((page - 1) * per_page).take(per_page).collect();
             if page * per_page < all {
-                let others: Vec<&str> = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("page=")).collect();
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
-                link = Some(format!("<http://{host}{}?{}&page={}>; rel=\"next\"", uri.path(), others.join("&"), page + 1));
+                let others: Vec<&str> = uri
+                    .query()
+                    .unwrap_or_default()
+                    .split('&')
+                    .filter(|pair| !pair.starts_with("page="))
+                    .collect();
+                let host = headers
+                    .get(header::HOST)
+                    .and_then(|host| host.to_str().ok())
+                    .unwrap_or("127.0.0.1");
+                link = Some(format!(
+                    "<http://{host}{}?{}&page={}>; rel=\"next\"",
+                    uri.path(),
+                    others.join("&"),
+                    page + 1
+                ));
             }
             self.body = Value::Array(rows);
         }
@@ -200,7 +237,12 @@ impl Answer {
         let mut response = match (self.status, same) {
             (200, true) => StatusCode::NOT_MODIFIED.into_response(),
             (204, _) => StatusCode::NO_CONTENT.into_response(),
-            _ => (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], Body::from(text)).into_response(),
+            _ => (
+                status,
+                [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+                Body::from(text),
+            )
+                .into_response(),
         };
         let mut put = |name: header::HeaderName, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -208,8 +250,14 @@ impl Answer {
             }
         };
         put(header::ETAG, etag);
-        put(header::HeaderName::from_static("x-github-request-id"), format!("SBX:{:06X}", fastrand::u32(..0xff_ffff)));
-        put(header::HeaderName::from_static("x-ratelimit-remaining"), "4900".to_owned());
+        put(
+            header::HeaderName::from_static("x-github-request-id"),
+            format!("SBX:{:06X}", fastrand::u32(..0xff_ffff)),
+        );
+        put(
+            header::HeaderName::from_static("x-ratelimit-remaining"),
+            "4900".to_owned(),
+        );
         if let Some(link) = link {
             put(header::LINK, link);
         }
@@ -222,8 +270,15 @@ impl Answer {
 
 fn query(uri: &Uri, name: &str) -> Option<String> {
     let pairs = uri.query().unwrap_or_default().split('&');
-    let value = pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
-    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+    let value = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)?
+        .1;
+    Some(
+        percent_encoding::percent_decode_str(value)
+            .decode_utf8_lossy()
+            .into_owned(),
+    )
 }
 
 /// A route without its numbers and names, to count by.
@@ -267,25 +322,35 @@ async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&st
             ok(json!({ "permission": permission }))
         }
         ("GET", ["git", "ref", "heads", branch @ ..]) => match repo.bare.tip(&branch.join("/")).await {
-            Some(sha) => ok(json!({ "ref": format!("refs/heads/{}", branch.join("/")), "object": { "type": "commit", "sha": sha } })),
+            Some(sha) => ok(
+                json!({ "ref": format!("refs/heads/{}", branch.join("/")), "object": { "type": "commit", "sha": sha } }),
+            ),
             None => not_found(),
         },
-        ("GET", ["git", "ref", "tags", tag @ ..]) => match repo.bare.resolve(&format!("refs/tags/{}", tag.join("/"))).await {
-            Some(sha) => {
-                let kind = repo.bare.git(&["cat-file", "-t", &sha]).await.unwrap_or_default();
-                ok(json!({ "ref": format!("refs/tags/{}", tag.join("/")), "object": { "type": kind, "sha": sha } }))
+        ("GET", ["git", "ref", "tags", tag @ ..]) => {
+            match repo.bare.resolve(&format!("refs/tags/{}", tag.join("/"))).await {
+                Some(sha) => {
+                    let kind = repo.bare.git(&["cat-file", "-t", &sha]).await.unwrap_or_default();
+                    ok(json!({ "ref": format!("refs/tags/{}", tag.join("/")), "object": { "type": kind, "sha": sha } }))
+                }
+                None => not_found(),
             }
-            None => not_found(),
-        },
+        }
         ("GET", ["git", "tags", sha]) => match repo.bare.resolve(&format!("{sha}^{{commit}}")).await {
             Some(commit) => ok(json!({ "object": { "type": "commit", "sha": commit } })),
             None => not_found(),
         },
-        ("DELETE", ["git", "refs", "heads", branch @ ..]) => delete_branch(double, repo, &mut model, &branch.join("/")).await,
+        ("DELETE", ["git", "refs", "heads", branch @ ..]) => {
+            delete_branch(double, repo, &mut model, &branch.join("/")).await
+        }
         ("GET", ["compare", range]) => match range.split_once("...") {
             Some((base, head)) => {
                 let rows = commits(repo, base, head).await.body;
-                let status = if rows.as_array().is_some_and(Vec::is_empty) { "identical" } else { "ahead" };
+                let status = if rows.as_array().is_some_and(Vec::is_empty) {
+                    "identical"
+                } else {
+                    "ahead"
+                };
                 ok(json!({ "status": status, "commits": rows }))
             }
             None => not_found(),
@@ -323,10 +388,19 @@ async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&st
             let text = body["body"].as_str().unwrap_or_default().to_owned();
             model.comments.entry(n).or_default().push(text);
             double.changed(repo);
-            with(201, json!({ "html_url": format!("{web}/{}/issues/{n}#issuecomment", repo.name) }))
+            with(
+                201,
+                json!({ "html_url": format!("{web}/{}/issues/{n}#issuecomment", repo.name) }),
+            )
         }
         ("GET", ["commits", sha, "check-runs"]) => {
-            let rows: Vec<Value> = model.checks.get(*sha).into_iter().flatten().map(|check| check.json(&web, &repo.name)).collect();
+            let rows: Vec<Value> = model
+                .checks
+                .get(*sha)
+                .into_iter()
+                .flatten()
+                .map(|check| check.json(&web, &repo.name))
+                .collect();
             ok(json!({ "total_count": rows.len(), "check_runs": rows }))
         }
         ("GET", ["commits", _, "status"]) => ok(json!({ "state": "pending", "total_count": 0, "statuses": [] })),
@@ -337,7 +411,13 @@ async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&st
             }
             runs(&model, &web, &repo.name, &sha, Some(workflow))
         }
-        ("GET", ["actions", "runs"]) => runs(&model, &web, &repo.name, &query(uri, "head_sha").unwrap_or_default(), None),
+        ("GET", ["actions", "runs"]) => runs(
+            &model,
+            &web,
+            &repo.name,
+            &query(uri, "head_sha").unwrap_or_default(),
+            None,
+        ),
         ("GET", ["actions", "runs", id]) => match model.runs.iter().find(|run| run.id == number(id)) {
             Some(run) => ok(run.json(&web, &repo.name)),
             None => not_found(),
@@ -346,8 +426,19 @@ async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&st
             Some(run) => ok(json!({ "total_count": run.jobs.len(), "jobs": run.jobs_json(&web, &repo.name) })),
             None => not_found(),
         },
-        ("GET", ["releases"]) => paged(model.releases.iter().rev().map(|release| release.json(&web, &repo.name)).collect()),
-        ("GET", ["releases", "tags", tag]) => match model.releases.iter().find(|release| release.tag == *tag && !release.draft) {
+        ("GET", ["releases"]) => paged(
+            model
+                .releases
+                .iter()
+                .rev()
+                .map(|release| release.json(&web, &repo.name))
+                .collect(),
+        ),
+        ("GET", ["releases", "tags", tag]) => match model
+            .releases
+            .iter()
+            .find(|release| release.tag == *tag && !release.draft)
+        {
             Some(release) => ok(release.json(&web, &repo.name)),
             None => not_found(),
         },
@@ -376,7 +467,13 @@ fn runs(model: &Model, web: &str, repo: &str, sha: &str, workflow: Option<&str>)
     let wanted = |run: &&super::model::Run| {
         (sha.is_empty() || run.sha == sha) && workflow.is_none_or(|workflow| run.workflow == workflow) && run.late == 0
     };
-    let rows: Vec<Value> = model.runs.iter().rev().filter(wanted).map(|run| run.json(web, repo)).collect();
+    let rows: Vec<Value> = model
+        .runs
+        .iter()
+        .rev()
+        .filter(wanted)
+        .map(|run| run.json(web, repo))
+        .collect();
     ok(json!({ "total_count": rows.len(), "workflow_runs": rows }))
 }
 
@@ -432,7 +529,11 @@ async fn show_pull(double: &GitHubDouble, repo: &Repo, model: &mut Model, number
 
 /// So many GETs don't know mergeability after a change.
 fn null_reads(double: &GitHubDouble) -> u32 {
-    if double.scenario() == Scenario::MergeableNull { 3 } else { 0 }
+    if double.scenario() == Scenario::MergeableNull {
+        3
+    } else {
+        0
+    }
 }
 
 async fn edit_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, body: &Value) -> Answer {
@@ -442,7 +543,11 @@ async fn edit_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, n
     let mut notes = Vec::new();
     if let Some(base) = body["base"].as_str() {
         if !pull.open {
-            return invalid("base", "invalid", "Cannot change the base branch of a closed pull request.");
+            return invalid(
+                "base",
+                "invalid",
+                "Cannot change the base branch of a closed pull request.",
+            );
         }
         if repo.bare.tip(base).await.is_none() {
             return invalid("base", "invalid", "");
@@ -481,13 +586,20 @@ async fn edit_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, n
 
 /// Somebody pushes to the deploy branch once the train is on it.
 async fn foreign_commit(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, branch: &str) {
-    if double.scenario() != Scenario::ForeignCommit || !branch.starts_with("deploy-") || !double.first_time("foreign commit") {
+    if double.scenario() != Scenario::ForeignCommit
+        || !branch.starts_with("deploy-")
+        || !double.first_time("foreign commit")
+    {
         return;
     }
     if let Some(tip) = repo.bare.tip(branch).await {
         let files = [("src/hotfix.js", Some("export const hotfix = true;\n"))];
         let dated = model.tick();
-        if let Ok(sha) = repo.bare.commit(Some(&tip), &files, "Just a quick fix", "eve", dated).await {
+        if let Ok(sha) = repo
+            .bare
+            .commit(Some(&tip), &files, "Just a quick fix", "eve", dated)
+            .await
+        {
             let _ = repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await;
         }
     }
@@ -499,14 +611,29 @@ async fn open_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, b
     let (Some(head_sha), Some(_)) = (repo.bare.tip(&head).await, repo.bare.tip(&base).await) else {
         return invalid("head", "invalid", "");
     };
-    if model.pulls.values().any(|pull| pull.open && pull.head == head && pull.base == base) {
+    if model
+        .pulls
+        .values()
+        .any(|pull| pull.open && pull.head == head && pull.base == base)
+    {
         let owner = repo.name.split('/').next().unwrap_or_default();
-        return invalid("head", "custom", &format!("A pull request already exists for {owner}:{head}."));
+        return invalid(
+            "head",
+            "custom",
+            &format!("A pull request already exists for {owner}:{head}."),
+        );
     }
     if repo.bare.contains(&base, &head_sha).await {
         return invalid("head", "custom", &format!("No commits between {base} and {head}"));
     }
-    let number = model.pulls.keys().chain(model.issues.keys()).max().copied().unwrap_or(0) + 1;
+    let number = model
+        .pulls
+        .keys()
+        .chain(model.issues.keys())
+        .max()
+        .copied()
+        .unwrap_or(0)
+        + 1;
     let pull = Pull {
         number,
         title: text("title"),
@@ -531,14 +658,22 @@ async fn open_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, b
 }
 
 fn ask(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, body: &Value) -> Answer {
-    let logins: Vec<String> = body["reviewers"].as_array().into_iter().flatten().filter_map(|login| login.as_str().map(str::to_owned)).collect();
+    let logins: Vec<String> = body["reviewers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|login| login.as_str().map(str::to_owned))
+        .collect();
     let Some(pull) = model.pulls.get_mut(&number) else {
         return not_found();
     };
     if logins.contains(&pull.author) {
         return refuse(422, "Review cannot be requested from pull request author.");
     }
-    if logins.iter().any(|login| !matches!(login.as_str(), "ana" | "ben" | "chloe" | "dan" | "eve")) {
+    if logins
+        .iter()
+        .any(|login| !matches!(login.as_str(), "ana" | "ben" | "chloe" | "dan" | "eve"))
+    {
         return refuse(
             422,
             "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the repository.",
@@ -598,7 +733,10 @@ async fn merge(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, numbe
         _ => format!("Merge pull request #{number} from {}\n\n{}", pull.head, pull.title),
     };
     let dated = model.tick();
-    let merged = repo.bare.merge(method, &base, &pull.head_sha, &message, &pull.author, dated).await;
+    let merged = repo
+        .bare
+        .merge(method, &base, &pull.head_sha, &message, &pull.author, dated)
+        .await;
     let sha = match merged {
         Ok(Some(sha)) => sha,
         Ok(None) => return refuse(405, "Pull Request is not mergeable"),
@@ -631,10 +769,16 @@ async fn merge(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, numbe
 /// none, so that parsing what people wrote is what finds issues.
 async fn graphql(double: &GitHubDouble, body: &Value) -> Answer {
     let variables = &body["variables"];
-    let name = format!("{}/{}", variables["owner"].as_str().unwrap_or_default(), variables["name"].as_str().unwrap_or_default());
+    let name = format!(
+        "{}/{}",
+        variables["owner"].as_str().unwrap_or_default(),
+        variables["name"].as_str().unwrap_or_default()
+    );
     let number = variables["number"].as_u64().unwrap_or(0);
     let Ok(repo) = double.repo(&name) else {
-        return ok(json!({ "data": { "repository": null }, "errors": [{ "message": "Could not resolve to a Repository" }] }));
+        return ok(
+            json!({ "data": { "repository": null }, "errors": [{ "message": "Could not resolve to a Repository" }] }),
+        );
     };
     let model = repo.model.lock().await;
     if !model.pulls.contains_key(&number) {

@@ -44,21 +44,73 @@ pub enum Scenario {
 /// Every scenario, its name, and what it shows.
 pub const SCENARIOS: [(Scenario, &str, &str); 16] = [
     (Scenario::Happy, "happy", "everything works"),
-    (Scenario::Conflict, "conflict", "two approved pull requests collide; the rehearsal says so before anything is touched"),
-    (Scenario::Dismissals, "dismissals", "retargeting dismisses approvals; the approver chooses"),
-    (Scenario::MergeableNull, "mergeable-null", "GitHub takes its time to compute mergeability"),
-    (Scenario::BaseModified, "base-modified", "the first merge is answered with 405 Base branch was modified"),
+    (
+        Scenario::Conflict,
+        "conflict",
+        "two approved pull requests collide; the rehearsal says so before anything is touched",
+    ),
+    (
+        Scenario::Dismissals,
+        "dismissals",
+        "retargeting dismisses approvals; the approver chooses",
+    ),
+    (
+        Scenario::MergeableNull,
+        "mergeable-null",
+        "GitHub takes its time to compute mergeability",
+    ),
+    (
+        Scenario::BaseModified,
+        "base-modified",
+        "the first merge is answered with 405 Base branch was modified",
+    ),
     (Scenario::LateRun, "late-run", "the Actions run appears late"),
     (Scenario::NoRun, "no-run", "no Actions run appears at all"),
-    (Scenario::FailingRun, "failing-run", "a job of the Actions run fails; a re-run succeeds"),
-    (Scenario::FailingChecks, "failing-checks", "a check of the deploy pull request fails; a re-run succeeds"),
-    (Scenario::NoChecks, "no-checks", "the deploy pull request has no checks at all"),
-    (Scenario::DraftRelease, "draft-release", "the release is a draft, which can't be found by its tag"),
-    (Scenario::AnnotatedTag, "annotated-tag", "the release's tag is an annotated one"),
-    (Scenario::RateLimited, "rate-limited", "GitHub asks to slow down, with and without saying for how long"),
-    (Scenario::LostReplies, "lost-replies", "the reply to each kind of write is lost once, after its effect"),
-    (Scenario::ForeignCommit, "foreign-commit", "somebody pushes to the deploy branch before the point of no return"),
-    (Scenario::NoApproved, "no-approved", "nothing is approved, so nothing ships"),
+    (
+        Scenario::FailingRun,
+        "failing-run",
+        "a job of the Actions run fails; a re-run succeeds",
+    ),
+    (
+        Scenario::FailingChecks,
+        "failing-checks",
+        "a check of the deploy pull request fails; a re-run succeeds",
+    ),
+    (
+        Scenario::NoChecks,
+        "no-checks",
+        "the deploy pull request has no checks at all",
+    ),
+    (
+        Scenario::DraftRelease,
+        "draft-release",
+        "the release is a draft, which can't be found by its tag",
+    ),
+    (
+        Scenario::AnnotatedTag,
+        "annotated-tag",
+        "the release's tag is an annotated one",
+    ),
+    (
+        Scenario::RateLimited,
+        "rate-limited",
+        "GitHub asks to slow down, with and without saying for how long",
+    ),
+    (
+        Scenario::LostReplies,
+        "lost-replies",
+        "the reply to each kind of write is lost once, after its effect",
+    ),
+    (
+        Scenario::ForeignCommit,
+        "foreign-commit",
+        "somebody pushes to the deploy branch before the point of no return",
+    ),
+    (
+        Scenario::NoApproved,
+        "no-approved",
+        "nothing is approved, so nothing ships",
+    ),
 ];
 
 impl fmt::Display for Scenario {

@@ -29,7 +29,10 @@ const PULLS: [Seed; 8] = [
         title: "Stop the checkout form from submitting twice",
         author: "ben",
         body: "A slow network and an impatient customer made two orders.\n\nFixes #31",
-        files: &[("src/checkout.js", "export function submit(form) {\n  if (form.busy) return;\n  form.busy = true;\n  return post('/orders', form.data);\n}\n")],
+        files: &[(
+            "src/checkout.js",
+            "export function submit(form) {\n  if (form.busy) return;\n  form.busy = true;\n  return post('/orders', form.data);\n}\n",
+        )],
         approved_by: &["ana"],
         draft: false,
         label: None,
@@ -41,7 +44,10 @@ const PULLS: [Seed; 8] = [
         author: "chloe",
         body: "Closes acme/web#28. The cookie lasts thirty days.",
         files: &[
-            ("src/login.js", "export async function login(email, password, remember) {\n  const answer = await post('/session', { email, password, remember });\n  return answer.token;\n}\n"),
+            (
+                "src/login.js",
+                "export async function login(email, password, remember) {\n  const answer = await post('/session', { email, password, remember });\n  return answer.token;\n}\n",
+            ),
             ("src/cookies.js", "export const DAYS = 30;\n"),
         ],
         approved_by: &["dan", "ana"],
@@ -65,7 +71,10 @@ const PULLS: [Seed; 8] = [
         title: "Count the quantity in the cart's total",
         author: "ana",
         body: "Resolves #33: two of the same were charged once.",
-        files: &[("src/cart.js", "export function total(items) {\n  return items.reduce((sum, item) => sum + item.price * item.quantity, 0);\n}\n\nexport function count(items) {\n  return items.length;\n}\n")],
+        files: &[(
+            "src/cart.js",
+            "export function total(items) {\n  return items.reduce((sum, item) => sum + item.price * item.quantity, 0);\n}\n\nexport function count(items) {\n  return items.length;\n}\n",
+        )],
         approved_by: &["ben"],
         draft: false,
         label: None,
@@ -138,7 +147,9 @@ pub async fn fill(bare: &Bare, scenario: Scenario) -> Result<Model, String> {
     let root = bare.commit(None, &files, "Open the shop", "ana", model.tick()).await?;
     bare.set_ref("refs/heads/main", &root).await?;
     let readme = [("README.md", Some("# The Acme shop\n\nAsk in #deploys.\n"))];
-    let staging = bare.commit(Some(&root), &readme, "Say where to ask", "ben", model.tick()).await?;
+    let staging = bare
+        .commit(Some(&root), &readme, "Say where to ask", "ben", model.tick())
+        .await?;
     bare.set_ref("refs/heads/staging", &staging).await?;
     for (number, title) in ISSUES {
         let title = title.to_owned();
@@ -151,12 +162,18 @@ pub async fn fill(bare: &Bare, scenario: Scenario) -> Result<Model, String> {
 }
 
 async fn open(bare: &Bare, model: &mut Model, seed: &Seed, staging: &str, scenario: Scenario) -> Result<(), String> {
-    let mut files: Vec<(&str, Option<&str>)> = seed.files.iter().map(|(path, content)| (*path, Some(*content))).collect();
+    let mut files: Vec<(&str, Option<&str>)> = seed
+        .files
+        .iter()
+        .map(|(path, content)| (*path, Some(*content)))
+        .collect();
     if scenario == Scenario::Conflict && seed.number == 47 {
         // The same line as #44.
         files.push(("src/cart.js", Some("export function total(items) {\n  return items.reduce((sum, item) => sum + item.price - item.discount, 0);\n}\n\nexport function count(items) {\n  return items.length;\n}\n")));
     }
-    let head = bare.commit(Some(staging), &files, seed.title, seed.author, model.tick()).await?;
+    let head = bare
+        .commit(Some(staging), &files, seed.title, seed.author, model.tick())
+        .await?;
     bare.set_ref(&format!("refs/heads/{}", seed.branch), &head).await?;
     bare.set_ref(&format!("refs/pull/{}/head", seed.number), &head).await?;
     let mut pull = Pull {
@@ -202,11 +219,17 @@ pub async fn adopt(bare: &Bare, branches: &[String]) -> Result<Model, String> {
     let mut model = Model::default();
     let current = bare.git(&["symbolic-ref", "--short", "HEAD"]).await?;
     if bare.tip("staging").await.is_none() {
-        let tip = bare.tip(&current).await.ok_or_else(|| format!("{current} has no commits"))?;
+        let tip = bare
+            .tip(&current)
+            .await
+            .ok_or_else(|| format!("{current} has no commits"))?;
         bare.set_ref("refs/heads/staging", &tip).await?;
     }
     for (index, branch) in branches.iter().enumerate() {
-        let head = bare.tip(branch).await.ok_or_else(|| format!("there is no branch `{branch}` in that repository"))?;
+        let head = bare
+            .tip(branch)
+            .await
+            .ok_or_else(|| format!("there is no branch `{branch}` in that repository"))?;
         let number = 101 + index as u64;
         bare.set_ref(&format!("refs/pull/{number}/head"), &head).await?;
         let log = bare.git(&["log", "-1", "--format=%s", &head]).await?;

@@ -53,7 +53,11 @@ pub fn router(page: Page) -> Router {
 }
 
 async fn asset(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
+    (
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")],
+        text,
+    )
+        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -72,8 +76,14 @@ async fn state(State(page): State<Page>, Query(me): Query<As>) -> Json<Value> {
         })
     };
     let messages: Vec<Value> = workspace.visible(CHANNEL, &me.user).map(message).collect();
-    let people: Vec<Value> = PEOPLE.iter().map(|(id, login, name)| json!({ "id": id, "login": login, "name": name })).collect();
-    let view = workspace.views.get(&me.user).map(|view| json!({ "id": view.id, "view": view.view, "errors": view.errors }));
+    let people: Vec<Value> = PEOPLE
+        .iter()
+        .map(|(id, login, name)| json!({ "id": id, "login": login, "name": name }))
+        .collect();
+    let view = workspace
+        .views
+        .get(&me.user)
+        .map(|view| json!({ "id": view.id, "view": view.view, "errors": view.errors }));
     Json(json!({
         "people": people,
         "messages": messages,
@@ -105,12 +115,30 @@ async fn stream(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event
 #[derive(Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 enum Act {
-    Say { user: String, text: String },
-    Use { user: String, ts: String, action_id: String, ticked: Option<Vec<String>> },
-    Submit { user: String, values: BTreeMap<String, Vec<String>> },
-    Close { user: String },
-    Dismiss { user: String, ts: String },
-    Home { user: String },
+    Say {
+        user: String,
+        text: String,
+    },
+    Use {
+        user: String,
+        ts: String,
+        action_id: String,
+        ticked: Option<Vec<String>>,
+    },
+    Submit {
+        user: String,
+        values: BTreeMap<String, Vec<String>>,
+    },
+    Close {
+        user: String,
+    },
+    Dismiss {
+        user: String,
+        ts: String,
+    },
+    Home {
+        user: String,
+    },
     Rerun,
     RerunChecks,
 }

@@ -145,7 +145,7 @@ function drawMessage(message, replies) {
       body,
       replies?.length ? h("button", { class: "replies", onclick: () => openThread(message.ts) },
         h("strong", {}, `${replies.length} ${replies.length === 1 ? "reply" : "replies"}`),
-        h("span", {}, newest ? ` Latest: ${newest.text.replace(/<[^>]*>/g, "").slice(0, 60)}` : "")) : null));
+        h("span", {}, newest ? ` Latest: ${newest.text.replace(/<[^>]*>|[*_~`]/g, "").slice(0, 60)}` : "")) : null));
 }
 
 // Only what changed is drawn anew, so that focus, scrolling and text selection survive.
@@ -215,7 +215,7 @@ function drawHub(hub, ledger) {
       h("ul", {}, run.jobs.map((job) => h("li", {}, `${mark(job)} ${job.name}`)))))),
     hub.runs.some((run) => run.conclusion === "failure") ? h("button", { class: "button", onclick: () => act({ verb: "rerun" }) }, "Re-run failed job") : null,
     group("Releases", hub.releases.map((release) => h("li", {}, h("strong", {}, `📦 ${release.tag}`), release.draft ? " (draft)" : "",
-      h("pre", {}, release.body.replace(/<!--.*?-->\n?/gs, ""))))),
+      h("pre", {}, release.body.replace(/<!--.*?-->\n?/gs, "").replace(/\[(.*?)\]\(.*?\)/g, "$1"))))),
     group("Merged and closed", shut.map(pullRow)),
     group("Branches", hub.branches.map((branch) => h("li", { class: branch.name.startsWith("deploy-") ? "fresh" : "" }, h("code", {}, branch.name), " ", h("small", {}, short(branch.sha))))),
     group("What Shipmate did here", ledger.map((line) => h("li", { class: "ledger" }, h("code", {}, line))), "Nothing yet."),
@@ -306,7 +306,7 @@ function draw() {
   if (!state) return;
   drawPeople();
   const roots = state.messages.filter((message) => !message.thread);
-  const replies = (ts) => state.messages.filter((message) => message.thread === ts);
+  const replies = (ts) => state.messages.filter((message) => message.thread === ts && !message.private);
   const card = roots.filter((message) => message.bot && replies(message.ts).length).at(-1);
   if (card && (!followed || !roots.some((message) => message.ts === thread))) { followed = true; thread = card.ts; $("thread").hidden = false; drawn.replies = new Map(); $("replies").replaceChildren(); }
   if (place === "home") drawHome();

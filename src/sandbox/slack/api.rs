@@ -51,7 +51,10 @@ async fn method(State(double): Double, Path(name): Path<String>, request: Reques
     if let Some(fault) = double.0.faults.strike(&line, When::Before).await {
         return fault;
     }
-    let changes = matches!(name.as_str(), "chat.postMessage" | "chat.update" | "chat.postEphemeral" | "views.open" | "views.publish");
+    let changes = matches!(
+        name.as_str(),
+        "chat.postMessage" | "chat.update" | "chat.postEphemeral" | "views.open" | "views.publish"
+    );
     if changes {
         double.0.faults.tell(&line, When::Before);
     }
@@ -72,7 +75,10 @@ async fn method(State(double): Double, Path(name): Path<String>, request: Reques
 
 /// JSON, form or query: values of forms that are JSON are read as such.
 fn arguments(method: &Method, headers: &HeaderMap, query: Option<&str>, body: &Bytes) -> Value {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     if kind.starts_with("application/json") {
         return serde_json::from_slice(body).unwrap_or(Value::Null);
     }
@@ -83,8 +89,13 @@ fn arguments(method: &Method, headers: &HeaderMap, query: Option<&str>, body: &B
     let mut map = Map::new();
     for pair in form.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = percent_encoding::percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned();
-        let structured = decoded.starts_with(['{', '[']).then(|| serde_json::from_str(&decoded).ok()).flatten();
+        let decoded = percent_encoding::percent_decode_str(&value.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned();
+        let structured = decoded
+            .starts_with(['{', '['])
+            .then(|| serde_json::from_str(&decoded).ok())
+            .flatten();
         map.insert(key.to_owned(), structured.unwrap_or(Value::String(decoded)));
     }
     Value::Object(map)
@@ -96,7 +107,11 @@ fn not_ok(code: &str) -> Json<Value> {
 
 fn answer(double: &SlackDouble, name: &str, headers: &HeaderMap, arguments: &Value) -> Response {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let wanted = if name == "apps.connections.open" { APP_TOKEN } else { BOT_TOKEN };
+    let wanted = if name == "apps.connections.open" {
+        APP_TOKEN
+    } else {
+        BOT_TOKEN
+    };
     if bearer.and_then(|value| value.strip_prefix("Bearer ")) != Some(wanted) {
         return not_ok("invalid_auth").into_response();
     }
@@ -149,7 +164,9 @@ fn blocks(arguments: &Value) -> Vec<Value> {
 
 fn call(double: &SlackDouble, name: &str, arguments: &Value) -> Result<Value, String> {
     match name {
-        "auth.test" => Ok(json!({ "url": "https://acme.slack.test/", "team": "Acme", "user": "shipmate", "team_id": TEAM, "user_id": BOT, "bot_id": "B0SHIPMATE" })),
+        "auth.test" => Ok(
+            json!({ "url": "https://acme.slack.test/", "team": "Acme", "user": "shipmate", "team_id": TEAM, "user_id": BOT, "bot_id": "B0SHIPMATE" }),
+        ),
         "apps.connections.open" => {
             let ticket = double.change(Workspace::tick);
             Ok(json!({ "url": format!("ws://{}/socket?ticket={ticket}", double.0.address) }))
@@ -162,7 +179,9 @@ fn call(double: &SlackDouble, name: &str, arguments: &Value) -> Result<Value, St
         "chat.update" => double.change(|workspace| update(workspace, arguments)),
         "chat.getPermalink" => {
             let (channel, ts) = (text(arguments, "channel"), text(arguments, "message_ts"));
-            Ok(json!({ "channel": channel, "permalink": format!("https://acme.slack.test/archives/{channel}/p{}", ts.replace('.', "")) }))
+            Ok(
+                json!({ "channel": channel, "permalink": format!("https://acme.slack.test/archives/{channel}/p{}", ts.replace('.', "")) }),
+            )
         }
         "conversations.history" => history(&locked(&double.0.workspace), arguments, None),
         "conversations.replies" => {
@@ -212,7 +231,8 @@ fn checked(workspace: &mut Workspace, arguments: &Value) -> Result<(), String> {
         workspace.violations.push("a message without top-level text".to_owned());
     }
     let metadata = &arguments["metadata"];
-    if !metadata.is_null() && !(metadata["event_type"].is_string() && metadata["event_payload"].is_object()) {
+    let whole = metadata["event_type"].is_string() && metadata["event_payload"].is_object();
+    if !metadata.is_null() && !whole {
         return Err("invalid_metadata_format".to_owned());
     }
     Ok(())
@@ -224,8 +244,16 @@ fn post(workspace: &mut Workspace, arguments: &Value, only_for: Option<String>) 
     let ts = workspace.ts();
     let metadata = Some(arguments["metadata"].clone()).filter(|metadata| !metadata.is_null());
     let thread = Some(text(arguments, "thread_ts")).filter(|thread| !thread.is_empty());
-    let slot = metadata.as_ref().and_then(|metadata| metadata["event_payload"]["step_key"].as_str()).unwrap_or("-").to_owned();
-    let verb = if only_for.is_some() { "chat.postEphemeral" } else { "chat.postMessage" };
+    let slot = metadata
+        .as_ref()
+        .and_then(|metadata| metadata["event_payload"]["step_key"].as_str())
+        .unwrap_or("-")
+        .to_owned();
+    let verb = if only_for.is_some() {
+        "chat.postEphemeral"
+    } else {
+        "chat.postMessage"
+    };
     workspace.ledger.push(format!("{verb} {channel} {slot}"));
     let message = Message {
         ts: ts.clone(),
@@ -245,7 +273,9 @@ fn post(workspace: &mut Workspace, arguments: &Value, only_for: Option<String>) 
 fn update(workspace: &mut Workspace, arguments: &Value) -> Result<Value, String> {
     checked(workspace, arguments)?;
     let (channel, ts) = (text(arguments, "channel"), text(arguments, "ts"));
-    let message = workspace.message_mut(&channel, &ts).filter(|message| message.only_for.is_none());
+    let message = workspace
+        .message_mut(&channel, &ts)
+        .filter(|message| message.only_for.is_none());
     let Some(message) = message else {
         return Err("message_not_found".to_owned());
     };
@@ -264,10 +294,14 @@ fn update(workspace: &mut Workspace, arguments: &Value) -> Result<Value, String>
 fn history(workspace: &Workspace, arguments: &Value, root: Option<&str>) -> Result<Value, String> {
     let channel = text(arguments, "channel");
     let messages = workspace.channels.get(&channel).ok_or("channel_not_found")?;
-    let with_metadata = matches!(&arguments["include_all_metadata"], Value::Bool(true)) || arguments["include_all_metadata"] == "true";
+    let with_metadata =
+        matches!(&arguments["include_all_metadata"], Value::Bool(true)) || arguments["include_all_metadata"] == "true";
     let number = |name: &str, default: usize| {
         let value = &arguments[name];
-        let parsed = value.as_u64().map(|number| number as usize).or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+        let parsed = value
+            .as_u64()
+            .map(|number| number as usize)
+            .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
         parsed.unwrap_or(default)
     };
     let (limit, from) = (number("limit", 100).max(1), number("cursor", 0));
@@ -278,14 +312,22 @@ fn history(workspace: &Workspace, arguments: &Value, root: Option<&str>) -> Resu
                 Some(root) => message.ts == root || message.thread.as_deref() == Some(root),
             }
     };
-    let mut rows: Vec<Value> = messages.iter().filter(wanted).map(|message| message.json(with_metadata)).collect();
+    let mut rows: Vec<Value> = messages
+        .iter()
+        .filter(wanted)
+        .map(|message| message.json(with_metadata))
+        .collect();
     // History comes newest first, a thread oldest first.
     if root.is_none() {
         rows.reverse();
     }
     let more = from + limit < rows.len();
     let page: Vec<Value> = rows.into_iter().skip(from).take(limit).collect();
-    let cursor = if more { (from + limit).to_string() } else { String::new() };
+    let cursor = if more {
+        (from + limit).to_string()
+    } else {
+        String::new()
+    };
     Ok(json!({ "messages": page, "has_more": more, "response_metadata": { "next_cursor": cursor } }))
 }
 
@@ -303,7 +345,11 @@ fn open_view(workspace: &mut Workspace, arguments: &Value) -> Result<Value, Stri
         return Err("expired_trigger_id".to_owned());
     }
     let id = format!("V{}", workspace.tick());
-    workspace.ledger.push(format!("views.open {} for {}", arguments["view"]["callback_id"], name_of(&user)));
+    workspace.ledger.push(format!(
+        "views.open {} for {}",
+        arguments["view"]["callback_id"],
+        name_of(&user)
+    ));
     let view = View {
         id: id.clone(),
         view: arguments["view"].clone(),
@@ -321,7 +367,9 @@ async fn respond(State(double): Double, Path(id): Path<String>, _: Query<Map<Str
     let arguments: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let answered = double.change(|workspace| {
         let Some(url) = workspace.responses.get_mut(&id).filter(|url| url.left > 0) else {
-            workspace.violations.push("a response URL was used too often, or never existed".to_owned());
+            workspace
+                .violations
+                .push("a response URL was used too often, or never existed".to_owned());
             return false;
         };
         url.left -= 1;
@@ -330,7 +378,11 @@ async fn respond(State(double): Double, Path(id): Path<String>, _: Query<Map<Str
             workspace.violations.push(broken);
             return false;
         }
-        let thread = url.message.as_ref().and_then(|ts| workspace.message(&url.channel, ts)).and_then(|message| message.thread.clone());
+        let thread = url
+            .message
+            .as_ref()
+            .and_then(|ts| workspace.message(&url.channel, ts))
+            .and_then(|message| message.thread.clone());
         let in_channel = arguments["response_type"] == "in_channel";
         let ts = workspace.ts();
         workspace.ledger.push(format!("response to {}", name_of(&url.user)));

@@ -83,7 +83,9 @@ impl SlackDouble {
     /// # Errors
     /// One sentence.
     pub async fn start(options: Options) -> Result<Self, String> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| error.to_string())?;
         let mut workspace = Workspace::default();
         for channel in &options.channels {
             workspace.channels.insert(channel.clone(), Vec::new());
@@ -174,7 +176,12 @@ impl SlackDouble {
     ///
     /// # Errors
     /// When `limit` passes first: with the whole channel as it then is.
-    pub async fn wait_for<T>(&self, limit: Duration, what: &str, look: impl Fn(&Workspace) -> Option<T>) -> Result<T, String> {
+    pub async fn wait_for<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        look: impl Fn(&Workspace) -> Option<T>,
+    ) -> Result<T, String> {
         let mut changes = self.changes();
         let waiting = async {
             loop {

@@ -134,12 +134,17 @@ impl Workspace {
 
     /// A message by id, to change.
     pub fn message_mut(&mut self, channel: &str, ts: &str) -> Option<&mut Message> {
-        self.channels.get_mut(channel)?.iter_mut().find(|message| message.ts == ts)
+        self.channels
+            .get_mut(channel)?
+            .iter_mut()
+            .find(|message| message.ts == ts)
     }
 
     /// What a person sees of a channel, threads included, oldest first.
     pub fn visible<'a>(&'a self, channel: &str, user: &'a str) -> impl DoubleEndedIterator<Item = &'a Message> {
         let messages = self.channels.get(channel).map(Vec::as_slice).unwrap_or_default();
-        messages.iter().filter(move |message| message.only_for.as_deref().is_none_or(|only| only == user))
+        messages
+            .iter()
+            .filter(move |message| message.only_for.as_deref().is_none_or(|only| only == user))
     }
 }

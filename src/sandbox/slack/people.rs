@@ -45,11 +45,19 @@ impl SlackDouble {
         let Some(base) = &self.0.options.http else {
             return self.deliver(kind, payload).await;
         };
-        let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let (path, content_type, body) = match kind {
             "slash_commands" => {
-                let fields = payload.as_object()?.iter().map(|(key, value)| format!("{key}={}", encode(value.as_str().unwrap_or_default())));
-                ("commands", "application/x-www-form-urlencoded", fields.collect::<Vec<_>>().join("&"))
+                let fields = payload
+                    .as_object()?
+                    .iter()
+                    .map(|(key, value)| format!("{key}={}", encode(value.as_str().unwrap_or_default())));
+                (
+                    "commands",
+                    "application/x-www-form-urlencoded",
+                    fields.collect::<Vec<_>>().join("&"),
+                )
             }
             "interactive" => {
                 let body = format!("payload={}", encode(&payload.to_string()));
@@ -67,7 +75,10 @@ impl SlackDouble {
             .header("X-Slack-Request-Timestamp", now)
             .header("X-Slack-Signature", format!("v0={}", hex::encode(signed)))
             .body(body);
-        let response = tokio::time::timeout(self.0.options.ack_deadline, request.send()).await.ok()?.ok()?;
+        let response = tokio::time::timeout(self.0.options.ack_deadline, request.send())
+            .await
+            .ok()?
+            .ok()?;
         if !response.status().is_success() {
             return None;
         }
@@ -80,7 +91,10 @@ impl SlackDouble {
     /// # Errors
     /// Slack's own words when the app doesn't acknowledge in time.
     pub async fn says(&self, user: &str, channel: &str, text: &str) -> Result<Option<String>, String> {
-        let Some((command, rest)) = text.strip_prefix('/').map(|typed| typed.split_once(' ').unwrap_or((typed, ""))) else {
+        let Some((command, rest)) = text
+            .strip_prefix('/')
+            .map(|typed| typed.split_once(' ').unwrap_or((typed, "")))
+        else {
             self.change(|workspace| {
                 let message = Message {
                     ts: workspace.ts(),
@@ -103,7 +117,11 @@ impl SlackDouble {
             "response_url": self.new_response_url(channel, user, None), "trigger_id": self.new_trigger(user),
         });
         let Some(answer) = self.hand_over("slash_commands", payload).await else {
-            self.change(|workspace| workspace.violations.push(format!("/{command} {rest} was not acknowledged in time")));
+            self.change(|workspace| {
+                workspace
+                    .violations
+                    .push(format!("/{command} {rest} was not acknowledged in time"))
+            });
             return Err(format!("/{command} failed with the error \"operation_timeout\""));
         };
         if answer["text"].is_null() && answer["blocks"].is_null() {
@@ -120,7 +138,11 @@ impl SlackDouble {
                 edited: false,
                 only_for: Some(user.to_owned()).filter(|_| answer["response_type"] != "in_channel"),
             };
-            workspace.channels.entry(channel.to_owned()).or_default().push(message.clone());
+            workspace
+                .channels
+                .entry(channel.to_owned())
+                .or_default()
+                .push(message.clone());
             message
         });
         Ok(Some(transcript::one(&message, "")))
@@ -136,13 +158,22 @@ impl SlackDouble {
             let mut visible: Vec<&Message> = workspace.visible(channel, user).collect();
             visible.reverse();
             visible.iter().find_map(|message| {
-                let button = controls(message).into_iter().find(|(_, element)| element["text"]["text"] == label)?;
-                Some((message.ts.clone(), button.1["action_id"].as_str().unwrap_or_default().to_owned()))
+                let button = controls(message)
+                    .into_iter()
+                    .find(|(_, element)| element["text"]["text"] == label)?;
+                Some((
+                    message.ts.clone(),
+                    button.1["action_id"].as_str().unwrap_or_default().to_owned(),
+                ))
             })
         };
         match found {
             Some((ts, action)) => self.acts(user, channel, &ts, &action, None).await,
-            None => Err(format!("{} sees no button {label:?}; the channel:\n{}", name_of(user), self.transcript())),
+            None => Err(format!(
+                "{} sees no button {label:?}; the channel:\n{}",
+                name_of(user),
+                self.transcript()
+            )),
         }
     }
 
@@ -150,10 +181,19 @@ impl SlackDouble {
     ///
     /// # Errors
     /// If it isn't there, or the app doesn't acknowledge in time.
-    pub async fn acts(&self, user: &str, channel: &str, ts: &str, action_id: &str, ticked: Option<Vec<String>>) -> Result<(), String> {
+    pub async fn acts(
+        &self,
+        user: &str,
+        channel: &str,
+        ts: &str,
+        action_id: &str,
+        ticked: Option<Vec<String>>,
+    ) -> Result<(), String> {
         let message = locked(&self.0.workspace).message(channel, ts).cloned();
         let message = message.ok_or_else(|| format!("there is no message {ts}"))?;
-        let found = controls(&message).into_iter().find(|(_, element)| element["action_id"] == action_id);
+        let found = controls(&message)
+            .into_iter()
+            .find(|(_, element)| element["action_id"] == action_id);
         let (block_id, element) = found.ok_or_else(|| format!("message {ts} has no control {action_id}"))?;
         let action_ts = self.change(super::Workspace::ts);
         let mut action = json!({
@@ -163,7 +203,10 @@ impl SlackDouble {
         if element["type"] == "checkboxes" {
             let ticked = ticked.unwrap_or_default();
             let options = element["options"].as_array().cloned().unwrap_or_default();
-            let chosen: Vec<Value> = options.into_iter().filter(|option| ticked.iter().any(|value| option["value"] == value.as_str())).collect();
+            let chosen: Vec<Value> = options
+                .into_iter()
+                .filter(|option| ticked.iter().any(|value| option["value"] == value.as_str()))
+                .collect();
             action["selected_options"] = json!(chosen);
             state = json!({ block_id.clone(): { action_id: { "type": "checkboxes", "selected_options": chosen } } });
         } else {
@@ -180,7 +223,11 @@ impl SlackDouble {
         match self.hand_over("interactive", payload).await {
             Some(_) => Ok(()),
             None => {
-                self.change(|workspace| workspace.violations.push(format!("a click on {action_id} was not acknowledged in time")));
+                self.change(|workspace| {
+                    workspace
+                        .violations
+                        .push(format!("a click on {action_id} was not acknowledged in time"))
+                });
                 Err("Slack shows a warning sign beside the button".to_owned())
             }
         }
@@ -200,32 +247,56 @@ impl SlackDouble {
                     let text = block["text"]["text"].as_str().unwrap_or_default();
                     block["accessory"]["type"] == "checkboxes" && text.contains(beside)
                 })?;
-                Some((message.ts.clone(), row["accessory"]["action_id"].as_str().unwrap_or_default().to_owned(), row["accessory"]["options"][0]["value"].clone()))
+                Some((
+                    message.ts.clone(),
+                    row["accessory"]["action_id"].as_str().unwrap_or_default().to_owned(),
+                    row["accessory"]["options"][0]["value"].clone(),
+                ))
             })
         };
-        let (ts, action, value) = found.ok_or_else(|| format!("there is no box beside {beside:?}; the channel:\n{}", self.transcript()))?;
-        let ticked = if done { vec![value.as_str().unwrap_or_default().to_owned()] } else { Vec::new() };
+        let (ts, action, value) =
+            found.ok_or_else(|| format!("there is no box beside {beside:?}; the channel:\n{}", self.transcript()))?;
+        let ticked = if done {
+            vec![value.as_str().unwrap_or_default().to_owned()]
+        } else {
+            Vec::new()
+        };
         self.acts(user, channel, &ts, &action, Some(ticked)).await
     }
 
     /// The modal that a person has open, as text.
     pub fn modal(&self, user: &str) -> Option<String> {
-        locked(&self.0.workspace).views.get(user).map(|view| transcript::view(&view.view))
+        locked(&self.0.workspace)
+            .views
+            .get(user)
+            .map(|view| transcript::view(&view.view))
     }
 
     /// Submits the open modal: what isn't given keeps its initial value. Answers with the app's complaints, if it has any.
     ///
     /// # Errors
     /// If no modal is open, or the app doesn't acknowledge in time.
-    pub async fn submits(&self, user: &str, given: &BTreeMap<String, Vec<String>>) -> Result<BTreeMap<String, String>, String> {
+    pub async fn submits(
+        &self,
+        user: &str,
+        given: &BTreeMap<String, Vec<String>>,
+    ) -> Result<BTreeMap<String, String>, String> {
         let open = locked(&self.0.workspace).views.get(user).cloned();
         let open = open.ok_or_else(|| format!("{} has no modal open", name_of(user)))?;
         let mut values = serde_json::Map::new();
-        for block in open.view["blocks"].as_array().into_iter().flatten().filter(|block| block["type"] == "input") {
+        for block in open.view["blocks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|block| block["type"] == "input")
+        {
             let element = &block["element"];
             let action = element["action_id"].as_str().unwrap_or_default();
             let value = state_of(element, given.get(action));
-            values.insert(block["block_id"].as_str().unwrap_or(action).to_owned(), json!({ action: value }));
+            values.insert(
+                block["block_id"].as_str().unwrap_or(action).to_owned(),
+                json!({ action: value }),
+            );
         }
         let mut view = open.view.clone();
         view["id"] = json!(open.id);
@@ -237,7 +308,11 @@ impl SlackDouble {
             "api_app_id": "A0SHIPMATE", "token": "verification", "trigger_id": self.new_trigger(user), "view": view, "response_urls": [],
         });
         let Some(answer) = self.hand_over("interactive", payload).await else {
-            self.change(|workspace| workspace.violations.push("a modal's submission was not acknowledged in time".to_owned()));
+            self.change(|workspace| {
+                workspace
+                    .violations
+                    .push("a modal's submission was not acknowledged in time".to_owned())
+            });
             return Err("We had some trouble connecting. Try again?".to_owned());
         };
         let errors: BTreeMap<String, String> = match answer["response_action"].as_str() {
@@ -290,12 +365,20 @@ impl SlackDouble {
 fn controls(message: &Message) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     for (index, block) in message.blocks.iter().enumerate() {
-        let block_id = block["block_id"].as_str().map_or_else(|| format!("b{index}"), str::to_owned);
+        let block_id = block["block_id"]
+            .as_str()
+            .map_or_else(|| format!("b{index}"), str::to_owned);
         if block["accessory"].is_object() {
             found.push((block_id.clone(), &block["accessory"]));
         }
         if block["type"] == "actions" {
-            found.extend(block["elements"].as_array().into_iter().flatten().map(|element| (block_id.clone(), element)));
+            found.extend(
+                block["elements"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|element| (block_id.clone(), element)),
+            );
         }
     }
     found
@@ -309,7 +392,11 @@ fn state_of(element: &Value, given: Option<&Vec<String>>) -> Value {
             let chosen = match given {
                 Some(values) => {
                     let options = element["options"].as_array().into_iter().flatten();
-                    json!(options.filter(|option| values.iter().any(|value| option["value"] == value.as_str())).collect::<Vec<_>>())
+                    json!(
+                        options
+                            .filter(|option| values.iter().any(|value| option["value"] == value.as_str()))
+                            .collect::<Vec<_>>()
+                    )
                 }
                 None => match &element["initial_options"] {
                     Value::Null => json!([]),
@@ -320,7 +407,11 @@ fn state_of(element: &Value, given: Option<&Vec<String>>) -> Value {
         }
         _ => {
             let initial = element["initial_value"].as_str().map(str::to_owned);
-            let value = given.and_then(|values| values.first()).cloned().or(initial).filter(|value| !value.is_empty());
+            let value = given
+                .and_then(|values| values.first())
+                .cloned()
+                .or(initial)
+                .filter(|value| !value.is_empty());
             json!({ "type": kind, "value": value })
         }
     }

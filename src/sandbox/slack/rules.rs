@@ -62,7 +62,9 @@ fn one(block: &Value) -> Result<(), String> {
         "context" => {
             let elements = block["elements"].as_array().map(Vec::as_slice).unwrap_or_default();
             at_most(elements.len(), 10, "context elements")?;
-            elements.iter().try_for_each(|element| text(element, 3000, "a context element"))
+            elements
+                .iter()
+                .try_for_each(|element| text(element, 3000, "a context element"))
         }
         "actions" => {
             let elements = block["elements"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -107,7 +109,10 @@ fn element(element: &Value) -> Result<(), String> {
         text(&option["description"], 75, "an option's description")?;
         longest(option["value"].as_str(), 150, "an option's value")?;
     }
-    let initial = element["initial_options"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let initial = element["initial_options"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     match initial.iter().find(|option| !options.contains(option)) {
         Some(option) => Err(format!("the initial option {} is not an option", option["value"])),
         None => Ok(()),

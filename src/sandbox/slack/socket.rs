@@ -46,7 +46,9 @@ fn acknowledged(double: &SlackDouble, text: &str) {
     let Ok(frame) = serde_json::from_str::<Value>(text) else {
         return;
     };
-    let waiting = frame["envelope_id"].as_str().and_then(|id| locked(&double.0.waiting).remove(id));
+    let waiting = frame["envelope_id"]
+        .as_str()
+        .and_then(|id| locked(&double.0.waiting).remove(id));
     if let Some(waiting) = waiting {
         let _ = waiting.send(frame["payload"].clone());
     }
@@ -72,7 +74,10 @@ impl SlackDouble {
             one.is_some_and(|(_, sender)| sender.send(envelope.to_string()).is_ok())
         };
         let answer = match sent {
-            true => tokio::time::timeout(self.0.options.ack_deadline, acknowledgement).await.ok().and_then(Result::ok),
+            true => tokio::time::timeout(self.0.options.ack_deadline, acknowledgement)
+                .await
+                .ok()
+                .and_then(Result::ok),
             false => None,
         };
         locked(&self.0.waiting).remove(&envelope_id);

@@ -10,7 +10,9 @@ pub fn channel(workspace: &Workspace, channel: &str) -> String {
     let mut lines = Vec::new();
     for message in messages.iter().filter(|message| message.thread.is_none()) {
         lines.push(one(message, ""));
-        let replies = messages.iter().filter(|reply| reply.thread.as_ref() == Some(&message.ts));
+        let replies = messages
+            .iter()
+            .filter(|reply| reply.thread.as_ref() == Some(&message.ts));
         lines.extend(replies.map(|reply| one(reply, "    ")));
     }
     lines.join("\n")
@@ -18,7 +20,11 @@ pub fn channel(workspace: &Workspace, channel: &str) -> String {
 
 /// One message.
 pub fn one(message: &Message, indent: &str) -> String {
-    let only = message.only_for.as_ref().map(|user| format!(" (only for {})", name_of(user))).unwrap_or_default();
+    let only = message
+        .only_for
+        .as_ref()
+        .map(|user| format!(" (only for {})", name_of(user)))
+        .unwrap_or_default();
     let edited = if message.edited { " (edited)" } else { "" };
     let mut lines = vec![format!("{indent}{}{only}{edited}:", name_of(&message.user))];
     let body = match message.blocks.is_empty() {
@@ -32,8 +38,19 @@ pub fn one(message: &Message, indent: &str) -> String {
 /// A view: title, blocks, buttons.
 pub fn view(view: &Value) -> String {
     let text = |part: &str| view[part]["text"].as_str().unwrap_or_default().to_owned();
-    let blocks = view["blocks"].as_array().into_iter().flatten().map(block).collect::<Vec<_>>().join("\n");
-    format!("== {} ==\n{blocks}\n[{}] [{}]", text("title"), text("submit"), text("close"))
+    let blocks = view["blocks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(block)
+        .collect::<Vec<_>>()
+        .join("\n");
+    format!(
+        "== {} ==\n{blocks}\n[{}] [{}]",
+        text("title"),
+        text("submit"),
+        text("close")
+    )
 }
 
 fn block(block: &Value) -> String {
@@ -49,7 +66,12 @@ fn block(block: &Value) -> String {
             format!("({})", parts.join(" "))
         }
         "actions" => {
-            let parts: Vec<String> = block["elements"].as_array().into_iter().flatten().map(element).collect();
+            let parts: Vec<String> = block["elements"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(element)
+                .collect();
             parts.join(" ")
         }
         "input" => format!("{}: {}", text(&block["label"]), element(&block["element"])),
@@ -62,12 +84,24 @@ fn element(element: &Value) -> String {
     match element["type"].as_str().unwrap_or_default() {
         "button" => format!("[{}]", element["text"]["text"].as_str().unwrap_or_default()),
         "checkboxes" => {
-            let ticked = element["initial_options"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let ticked = element["initial_options"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             let row = |option: &Value| {
                 let mark = if ticked.contains(option) { "x" } else { " " };
-                format!("[{mark}] {}", plain(option["text"]["text"].as_str().unwrap_or_default()))
+                format!(
+                    "[{mark}] {}",
+                    plain(option["text"]["text"].as_str().unwrap_or_default())
+                )
             };
-            element["options"].as_array().into_iter().flatten().map(row).collect::<Vec<_>>().join("\n")
+            element["options"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(row)
+                .collect::<Vec<_>>()
+                .join("\n")
         }
         "plain_text_input" => format!("«{}»", element["initial_value"].as_str().unwrap_or_default()),
         other => format!("<{other}>"),
@@ -84,7 +118,10 @@ pub fn plain(mrkdwn: &str) -> String {
         let inner = &rest[open + 1..open + close];
         out += &match inner.split_once('|') {
             _ if inner.starts_with("!date^") => "<time>".to_owned(),
-            _ if inner.starts_with('@') => format!("@{}", name_of(inner.trim_start_matches('@').split('|').next().unwrap_or_default())),
+            _ if inner.starts_with('@') => format!(
+                "@{}",
+                name_of(inner.trim_start_matches('@').split('|').next().unwrap_or_default())
+            ),
             _ if inner.starts_with("!subteam^") => "@deployers".to_owned(),
             _ if inner.starts_with('#') => "#deploys".to_owned(),
             Some((_, label)) => label.to_owned(),
@@ -93,5 +130,7 @@ pub fn plain(mrkdwn: &str) -> String {
         rest = &rest[open + close + 1..];
     }
     out += rest;
+    // What other people wrote has no such marks left: they are all ours.
+    out.retain(|c| !matches!(c, '*' | '~' | '`'));
     out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }

@@ -34,8 +34,7 @@ impl FakeSlack {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(slack.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut client =
-            SlackClientApi::new(&format!("{base}/api/"), "xoxb-secret".into()).unwrap();
+        let mut client = SlackClientApi::new(&format!("{base}/api/"), "xoxb-secret".into()).unwrap();
         client.deadline = Duration::from_millis(500);
         (slack, client, base)
     }
@@ -85,9 +84,7 @@ fn ok(body: Value) -> Response {
 }
 
 fn me() -> Response {
-    ok(
-        json!({"user_id": "UBOT", "team_id": "T1", "team": "Acme", "url": "https://acme.slack.com/"}),
-    )
+    ok(json!({"user_id": "UBOT", "team_id": "T1", "team": "Acme", "url": "https://acme.slack.com/"}))
 }
 
 fn content(text: &str) -> Content {
@@ -140,27 +137,15 @@ async fn every_method_is_in_the_table_and_every_row_of_the_table_is_called() {
     assert_eq!(slack.identity().await.unwrap().user_id, "UBOT");
     assert_eq!(slack.post(post()).await.unwrap(), "1.2");
     slack.update("C1", "1.2", content("x"), None).await.unwrap();
-    slack
-        .ephemeral("C1", "UANA", None, content("x"))
-        .await
-        .unwrap();
+    slack.ephemeral("C1", "UANA", None, content("x")).await.unwrap();
     slack.open_view("t", json!({})).await.unwrap();
     slack.publish_home("UANA", json!({})).await.unwrap();
+    assert_eq!(slack.find("C1", None, &metadata("card")).await.unwrap(), None);
     assert_eq!(
-        slack.find("C1", None, &metadata("card")).await.unwrap(),
+        slack.find("C1", Some("1.1".into()), &metadata("card")).await.unwrap(),
         None
     );
-    assert_eq!(
-        slack
-            .find("C1", Some("1.1".into()), &metadata("card"))
-            .await
-            .unwrap(),
-        None
-    );
-    assert_eq!(
-        slack.permalink("C1", "1.2").await.unwrap(),
-        "https://acme.slack.com/p1"
-    );
+    assert_eq!(slack.permalink("C1", "1.2").await.unwrap(), "https://acme.slack.com/p1");
     assert_eq!(slack.group_members("S1").await.unwrap(), ["UANA"]);
     let ana = User {
         id: "UANA".into(),
@@ -186,10 +171,7 @@ async fn a_post_carries_its_thread_and_how_to_find_it_again() {
     let (fake, slack, _) = FakeSlack::start([ok(json!({"ts": "1.2"}))]).await;
     slack.post(post()).await.unwrap();
     let body = &fake.asked()[0].body;
-    assert_eq!(
-        (&body["thread_ts"], &body["text"]),
-        (&json!("1.1"), &json!("hello"))
-    );
+    assert_eq!((&body["thread_ts"], &body["text"]), (&json!("1.1"), &json!("hello")));
     assert_eq!(
         body["metadata"],
         json!({"event_type": "shipmate", "event_payload": {"deployment": "d1", "step_key": "card"}})
@@ -202,17 +184,11 @@ async fn a_response_url_never_gets_the_token() {
     let gone = json_answer(404, json!({"ok": false, "error": "used_url"}));
     let (fake, slack, base) = FakeSlack::start([plain, gone]).await;
     let url = format!("{base}/response/secret");
-    slack
-        .respond(&url, Respond::Replace, content("x"))
-        .await
-        .unwrap();
+    slack.respond(&url, Respond::Replace, content("x")).await.unwrap();
     assert_eq!(fake.asked()[0].authorization, None);
     assert_eq!(fake.asked()[0].body["replace_original"], true);
 
-    let error = slack
-        .respond(&url, Respond::Ephemeral, content("x"))
-        .await
-        .unwrap_err();
+    let error = slack.respond(&url, Respond::Ephemeral, content("x")).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Api("http_404".into()));
     assert!(!error.to_string().contains("secret"), "{error}");
 }
@@ -220,9 +196,7 @@ async fn a_response_url_never_gets_the_token() {
 #[tokio::test]
 async fn errors_say_what_to_do_next() {
     let mut limited = json_answer(429, json!({"ok": false, "error": "ratelimited"}));
-    limited
-        .headers_mut()
-        .insert("retry-after", "7".parse().unwrap());
+    limited.headers_mut().insert("retry-after", "7".parse().unwrap());
     let answers = [
         limited,
         json_answer(503, json!({})),
@@ -237,10 +211,7 @@ async fn errors_say_what_to_do_next() {
     }
     let transient = ErrorKind::Transient;
     assert_eq!(kinds[0], ErrorKind::RateLimited(Duration::from_secs(7)));
-    assert_eq!(
-        kinds[1..],
-        [transient.clone(), transient.clone(), transient.clone()]
-    );
+    assert_eq!(kinds[1..], [transient.clone(), transient.clone(), transient.clone()]);
     let error = slack.post(post()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -257,10 +228,7 @@ async fn nobody_listening_is_transient() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let slack = SlackClientApi::new(&url, "xoxb-secret".into()).unwrap();
-    assert_eq!(
-        slack.post(post()).await.unwrap_err().kind,
-        ErrorKind::Transient
-    );
+    assert_eq!(slack.post(post()).await.unwrap_err().kind, ErrorKind::Transient);
 }
 
 #[tokio::test]
@@ -272,45 +240,23 @@ async fn find_takes_the_newest_of_ours_and_goes_through_the_pages() {
     let more = json!({"next_cursor": "two="});
     let answers = [
         me(),
-        ok(
-            json!({"messages": [forged, other_app, our_message("9.7", "notes")], "response_metadata": more}),
-        ),
-        ok(
-            json!({"messages": [our_message("9.6", "card"), our_message("9.5", "card")], "response_metadata": more}),
-        ),
+        ok(json!({"messages": [forged, other_app, our_message("9.7", "notes")], "response_metadata": more})),
+        ok(json!({"messages": [our_message("9.6", "card"), our_message("9.5", "card")], "response_metadata": more})),
         // A thread begins with its oldest message.
-        ok(
-            json!({"messages": [our_message("9.1", "card"), our_message("10.2", "card")], "response_metadata": more}),
-        ),
-        ok(
-            json!({"messages": [our_message("10.3", "notes")], "response_metadata": {"next_cursor": ""}}),
-        ),
+        ok(json!({"messages": [our_message("9.1", "card"), our_message("10.2", "card")], "response_metadata": more})),
+        ok(json!({"messages": [our_message("10.3", "notes")], "response_metadata": {"next_cursor": ""}})),
     ];
     let (fake, slack, _) = FakeSlack::start(answers).await;
     assert_eq!(
-        slack
-            .find("C1", None, &metadata("card"))
-            .await
-            .unwrap()
-            .as_deref(),
+        slack.find("C1", None, &metadata("card")).await.unwrap().as_deref(),
         Some("9.6")
     );
-    let in_thread = slack
-        .find("C1", Some("9.0".into()), &metadata("card"))
-        .await
-        .unwrap();
+    let in_thread = slack.find("C1", Some("9.0".into()), &metadata("card")).await.unwrap();
     assert_eq!(in_thread.as_deref(), Some("10.2"));
-    let queries: Vec<_> = fake
-        .asked()
-        .iter()
-        .map(|asked| asked.query.clone())
-        .collect();
+    let queries: Vec<_> = fake.asked().iter().map(|asked| asked.query.clone()).collect();
     assert_eq!(
         queries[2],
         "channel=C1&limit=200&include_all_metadata=true&cursor=two%3D"
     );
-    assert_eq!(
-        queries[3],
-        "channel=C1&limit=200&include_all_metadata=true&ts=9.0"
-    );
+    assert_eq!(queries[3], "channel=C1&limit=200&include_all_metadata=true&ts=9.0");
 }

@@ -103,11 +103,7 @@ impl FakeSlack {
             .route("/socket", get(upgrade))
             .with_state(door.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self {
-            address,
-            lines,
-            door,
-        }
+        Self { address, lines, door }
     }
 
     fn connect(&self, desk: &Arc<Desk>, timing: Timing) -> SocketMode {
@@ -131,9 +127,7 @@ async fn open(State(door): State<Arc<Door>>) -> Json<Value> {
 
 /// Takes one from the counter and hangs, unless it is at zero.
 async fn hang_while_any(counter: &AtomicUsize) {
-    let taken = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-        left.checked_sub(1)
-    });
+    let taken = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
     if taken.is_ok() {
         std::future::pending::<()>().await;
     }
@@ -150,15 +144,11 @@ struct Line(WebSocket);
 
 impl Line {
     async fn send(&mut self, frame: Value) {
-        self.0
-            .send(Frame::Text(frame.to_string().into()))
-            .await
-            .unwrap();
+        self.0.send(Frame::Text(frame.to_string().into())).await.unwrap();
     }
 
     async fn command(&mut self, envelope_id: &str, text: &str) {
-        let payload =
-            json!({"trigger_id": envelope_id, "channel_id": "C1", "user_id": "UANA", "text": text});
+        let payload = json!({"trigger_id": envelope_id, "channel_id": "C1", "user_id": "UANA", "text": text});
         self.send(json!({"type": "slash_commands", "envelope_id": envelope_id, "accepts_response_payload": true, "payload": payload}))
             .await;
     }
@@ -175,10 +165,7 @@ impl Line {
     }
 
     async fn expect(&mut self, envelope_id: &str) {
-        assert_eq!(
-            self.acknowledged().await.unwrap()["envelope_id"],
-            envelope_id
-        );
+        assert_eq!(self.acknowledged().await.unwrap()["envelope_id"], envelope_id);
     }
 }
 
@@ -204,24 +191,23 @@ async fn each_kind_gets_its_acknowledgement() {
         "type": "block_actions", "team": null, "user": {"id": "UANA"}, "actions": [{"action_id": "approve", "value": "d1"}],
         "message": {"ts": "1.2", "metadata": {"event_type": "x", "event_payload": {"n": 1}}}
     });
-    line.send(json!({"type": "interactive", "envelope_id": "E2", "accepts_response_payload": false, "payload": click})).await;
-    assert_eq!(
-        line.acknowledged().await.unwrap(),
-        json!({"envelope_id": "E2"})
-    );
+    line.send(json!({"type": "interactive", "envelope_id": "E2", "accepts_response_payload": false, "payload": click}))
+        .await;
+    assert_eq!(line.acknowledged().await.unwrap(), json!({"envelope_id": "E2"}));
 
     let modal = json!({"type": "view_submission", "user": {"id": "UANA"}, "view": {"id": "V1"}});
-    line.send(json!({"type": "interactive", "envelope_id": "E3", "accepts_response_payload": true, "payload": modal})).await;
+    line.send(json!({"type": "interactive", "envelope_id": "E3", "accepts_response_payload": true, "payload": modal}))
+        .await;
     assert_eq!(
         line.acknowledged().await.unwrap(),
         json!({"envelope_id": "E3", "payload": {"response_action": "errors", "errors": {"order": "no"}}})
     );
 
     let home = json!({"event_id": "Ev1", "event": {"type": "app_home_opened", "user": "UANA"}});
-    line.send(json!({"type": "events_api", "envelope_id": "E4", "accepts_response_payload": false, "payload": home})).await;
-    line.expect("E4").await;
-    line.send(json!({"type": "something_new", "envelope_id": "E5"}))
+    line.send(json!({"type": "events_api", "envelope_id": "E4", "accepts_response_payload": false, "payload": home}))
         .await;
+    line.expect("E4").await;
+    line.send(json!({"type": "something_new", "envelope_id": "E5"})).await;
     line.expect("E5").await;
 }
 
@@ -230,10 +216,8 @@ async fn what_isnt_taken_isnt_acknowledged_and_harms_nothing_else() {
     let (_slack, desk, _socket_mode, mut line) = stage(quick()).await;
     line.command("E1", "panic").await;
     line.command("E2", "fail").await;
-    line.send(
-        json!({"type": "slash_commands", "envelope_id": "E3", "payload": {"text": "no channel"}}),
-    )
-    .await;
+    line.send(json!({"type": "slash_commands", "envelope_id": "E3", "payload": {"text": "no channel"}}))
+        .await;
     line.send(json!({"type": "slash_commands"})).await;
     line.send(json!("not an object")).await;
     line.command("E4", "status").await;
@@ -244,14 +228,7 @@ async fn what_isnt_taken_isnt_acknowledged_and_harms_nothing_else() {
 #[tokio::test]
 async fn what_wasnt_taken_is_tried_again_when_it_comes_again() {
     let (_slack, desk, _socket_mode, mut line) = stage(quick()).await;
-    let fails = || {
-        desk.taken
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|text| *text == "fail")
-            .count()
-    };
+    let fails = || desk.taken.lock().unwrap().iter().filter(|text| *text == "fail").count();
     let twice = async {
         while fails() < 2 {
             line.command("E1", "fail").await;
@@ -362,10 +339,7 @@ fn pauses_double_up_to_a_limit_with_jitter() {
     let mut backoff = Backoff::new(ms(100), ms(400));
     for most in [100, 200, 400, 400] {
         let pause = backoff.pause();
-        assert!(
-            pause >= ms(most / 2) && pause <= ms(most),
-            "{pause:?} of {most} ms"
-        );
+        assert!(pause >= ms(most / 2) && pause <= ms(most), "{pause:?} of {most} ms");
     }
     backoff.reset();
     assert!(backoff.pause() <= ms(100));
@@ -395,12 +369,9 @@ async fn shutting_down_still_acknowledges_what_is_being_handled() {
     let mut connected = socket_mode.connected();
     let shutdown = tokio::spawn(socket_mode.shutdown());
     // The line is ending before the message is done.
-    soon(
-        "the line's end",
-        connected.wait_for(|connected| !*connected),
-    )
-    .await
-    .unwrap();
+    soon("the line's end", connected.wait_for(|connected| !*connected))
+        .await
+        .unwrap();
     desk.slow_may_go_on.notify_one();
     line.expect("E1").await;
     assert_eq!(line.acknowledged().await, None);
@@ -429,10 +400,7 @@ async fn a_flood_is_refused_and_leaves_room_once_it_is_over() {
 
     desk.slow_may_go_on.notify_one();
     let first = line.acknowledged().await.unwrap();
-    assert!(
-        first["envelope_id"].as_str().unwrap().starts_with("slow"),
-        "{first}"
-    );
+    assert!(first["envelope_id"].as_str().unwrap().starts_with("slow"), "{first}");
     line.command("one too many", "taken").await;
     line.expect("one too many").await;
 }

@@ -1,0 +1,257 @@
+//! The rig: doubles that outlive the bot, people with verbs, waits with a limit that print the whole channel when it passes, and an
+//! accounting at the end: Slack's rules were kept, nothing is left running, no workspace is left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::saga::retry::RetryPolicy;
+use shipmate::saga::store::{Memory, Store};
+use shipmate::saga::{Clock, Event, Journal};
+use shipmate::sandbox::github::{self, GitHubDouble, Scenario};
+use shipmate::sandbox::play::{Options, REPO, Sandbox};
+use shipmate::sandbox::slack::SlackDouble;
+use shipmate::sandbox::slack::model::{CHANNEL, Message, Workspace};
+
+/// Longer than anything takes on a busy machine; a wait that passes has found a bug.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+pub struct Stage {
+    pub sandbox: Sandbox,
+    pub store: Memory,
+    pub clock: Clock,
+    running: Option<Running>,
+}
+
+/// Somebody in the workspace.
+#[derive(Clone, Copy)]
+pub struct Person<'a> {
+    stage: &'a Stage,
+    id: &'static str,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with(Scenario::Happy, |_| {}).await
+    }
+
+    pub async fn on(scenario: Scenario) -> Self {
+        Self::with(scenario, |_| {}).await
+    }
+
+    /// A stage whose project is configured differently.
+    pub async fn with(scenario: Scenario, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = Options {
+            pace: github::Pace::Instant,
+            scenario,
+            ..Options::default()
+        };
+        let mut sandbox = Sandbox::start(options).await.unwrap();
+        configure(&mut sandbox.config.projects[0]);
+        let mut stage = Self {
+            sandbox,
+            store: Memory::default(),
+            clock: Clock::system(),
+            running: None,
+        };
+        stage.boot().await;
+        stage
+    }
+
+    /// Starts the bot over what the last one left behind.
+    pub async fn boot(&mut self) {
+        self.boot_over(self.store.clone()).await;
+    }
+
+    /// Starts the bot over a store that may die at a write.
+    pub async fn boot_over(&mut self, store: Memory) {
+        assert!(self.running.is_none(), "one bot at a time");
+        let setup = Setup {
+            config: self.sandbox.config.clone(),
+            secrets: self.sandbox.secrets(),
+            clock: self.clock.clone(),
+            pace: Pace {
+                retry: RetryPolicy {
+                    base: Duration::from_millis(2),
+                    max: Duration::from_millis(20),
+                    attempts: 6,
+                },
+                card_gap: Duration::from_millis(5),
+                settle: Duration::from_millis(1),
+            },
+            store: Some(Arc::new(store) as Arc<dyn Store>),
+        };
+        let running = app::start(setup).await.unwrap();
+        tokio::time::timeout(LIMIT, running.ready()).await.expect("Slack's socket comes up");
+        self.running = Some(running);
+    }
+
+    /// Ends the bot in order, as SIGTERM does.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await;
+        }
+    }
+
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.boot().await;
+    }
+
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().expect("the bot runs")
+    }
+
+    pub fn github(&self) -> &GitHubDouble {
+        &self.sandbox.github
+    }
+
+    pub fn slack(&self) -> &SlackDouble {
+        &self.sandbox.slack
+    }
+
+    fn person(&self, id: &'static str) -> Person<'_> {
+        Person { stage: self, id }
+    }
+
+    pub fn ana(&self) -> Person<'_> {
+        self.person("U0ANA")
+    }
+
+    pub fn ben(&self) -> Person<'_> {
+        self.person("U0BEN")
+    }
+
+    pub fn eve(&self) -> Person<'_> {
+        self.person("U0EVE")
+    }
+
+    /// The journal of a deployment, running or ended.
+    pub fn journal(&self, id: &str) -> Journal {
+        let found = self.running().engine.journal(id).unwrap();
+        found.unwrap_or_else(|| panic!("there is no deployment {id}; the channel:\n{}", self.slack().transcript()))
+    }
+
+    /// All events of a deployment by name, for messages.
+    pub fn events(&self, id: &str) -> Vec<Event> {
+        let records = self.store.load(id).unwrap();
+        records.into_iter().map(|record| record.event).collect()
+    }
+
+    /// Waits until somebody sees a button with this label.
+    pub async fn sees(&self, label: &str) {
+        self.until(&format!("a button {label:?}"), |workspace| {
+            let messages = workspace.channels.get(CHANNEL)?;
+            messages.iter().any(|message| has_button(message, label)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the channel or its threads read so.
+    pub async fn reads(&self, text: &str) {
+        self.until(&format!("{text:?} in the channel"), |workspace| {
+            let read = shipmate::sandbox::slack::transcript::channel(workspace, CHANNEL);
+            read.contains(text).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until<T>(&self, what: &str, look: impl Fn(&Workspace) -> Option<T>) -> T {
+        match self.slack().wait_for(LIMIT, what, look).await {
+            Ok(found) => found,
+            Err(error) => panic!("{error}\nGitHub: {:#?}", self.github().ledger(REPO).await),
+        }
+    }
+
+    /// Everything that GitHub shows.
+    pub async fn snapshot(&self) -> Value {
+        self.github().snapshot(REPO).await
+    }
+
+    /// The happy path up to the question that has this button.
+    pub async fn plays_to(&self, label: &str) {
+        self.ana().says("/deploy start").await;
+        self.sees("Confirm").await;
+        if label == "Confirm" {
+            return;
+        }
+        self.ana().clicks("Confirm").await;
+        self.sees("Approve").await;
+        if label == "Approve" {
+            return;
+        }
+        self.ben().clicks("Approve").await;
+    }
+
+    /// Ticks everything once it is shown.
+    pub async fn ticks_everything(&self) {
+        for (who, item) in [("U0ANA", "Log in and out"), ("U0BEN", "Watch the error rate"), ("U0ANA", "Tell support")] {
+            self.until(&format!("a box beside {item:?}"), |workspace| {
+                let messages = workspace.channels.get(CHANNEL)?;
+                messages.iter().any(|message| has_box(message, item)).then_some(())
+            })
+            .await;
+            self.slack().ticks(who, CHANNEL, item, true).await.unwrap();
+        }
+    }
+
+    /// The end of a test: in order, and with everything accounted for.
+    pub async fn closes(mut self) {
+        self.stop().await;
+        assert_eq!(self.slack().violations(), [] as [&str; 0], "Slack's rules are kept");
+        let locks = self.store.scan("lock/").unwrap();
+        assert_eq!(locks, [], "nothing is left running");
+        let left = std::fs::read_dir(self.sandbox.workspaces()).map(|entries| entries.count()).unwrap_or(0);
+        assert_eq!(left, 0, "no workspace is left");
+    }
+}
+
+fn has_button(message: &Message, label: &str) -> bool {
+    let rows = message.blocks.iter().filter_map(|block| block["elements"].as_array());
+    rows.flatten().any(|element| element["type"] == "button" && element["text"]["text"] == label)
+}
+
+fn has_box(message: &Message, beside: &str) -> bool {
+    message.blocks.iter().any(|block| {
+        let text = block["text"]["text"].as_str().unwrap_or_default();
+        block["accessory"]["type"] == "checkboxes" && text.contains(beside)
+    })
+}
+
+impl Person<'_> {
+    /// Types in the deploy channel; answers with what only they see.
+    pub async fn says(&self, text: &str) -> String {
+        let answer = self.stage.slack().says(self.id, CHANNEL, text).await;
+        answer.unwrap_or_else(|error| panic!("{text}: {error}")).unwrap_or_default()
+    }
+
+    pub async fn clicks(&self, label: &str) {
+        self.stage.slack().clicks(self.id, CHANNEL, label).await.unwrap();
+    }
+
+    /// Presses Abort, reads the dialogue, gives a reason, and presses Abort again.
+    pub async fn aborts(&self, reason: &str) {
+        self.clicks("Abort").await;
+        self.stage.until("the abort dialogue", |workspace| workspace.views.contains_key(self.id).then_some(())).await;
+        let given = BTreeMap::from([("reason".to_owned(), vec![reason.to_owned()])]);
+        assert_eq!(self.stage.slack().submits(self.id, &given).await.unwrap(), BTreeMap::new());
+    }
+
+    /// What only they see, newest last.
+    pub fn private(&self, workspace: &Workspace) -> Vec<String> {
+        let only = workspace.visible(CHANNEL, self.id).filter(|message| message.only_for.is_some());
+        only.map(|message| shipmate::sandbox::slack::transcript::one(message, "")).collect()
+    }
+
+    /// Waits until a private answer reads so.
+    pub async fn is_told(&self, text: &str) {
+        self.stage
+            .until(&format!("{text:?} for {} alone", self.id), |workspace| {
+                self.private(workspace).iter().any(|message| message.contains(text)).then_some(())
+            })
+            .await;
+    }
+}
