@@ -10,7 +10,7 @@ use crate::saga::history::{Compensation, StepPhase};
 use crate::saga::retry::RetryPolicy;
 use crate::saga::{Event, Outcome, StepError};
 
-use super::toy::{End, Fault, Stage, ana, events, sees, sees_end, sees_open};
+use super::toy::{End, Fault, Stage, ana, events, sees, sees_end, sees_open, settles};
 
 const BEFORE_PIVOT: [&str; 2] = ["create_branch", "push_branch"];
 const PIVOTS: [&str; 2] = ["merge/1", "merge/2"];
@@ -302,7 +302,7 @@ async fn what_the_other_side_asks_for_is_waited_for_over_a_restart() {
     let process = stage.process();
     let journal = process.recover();
     stage.clock.advance(TimeDelta::seconds(599));
-    tokio::task::yield_now().await;
+    settles().await;
     assert_eq!(
         journal.history().step("create_branch").unwrap().attempts,
         1,

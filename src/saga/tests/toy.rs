@@ -39,7 +39,7 @@ pub enum Fault {
 /// Everything outside: what stands, and each effect in its order.
 #[derive(Default)]
 pub struct Outside {
-    pub standing: Mutex<BTreeMap<String, u32>>,
+    standing: Mutex<BTreeMap<String, u32>>,
     pub effects: Mutex<Vec<String>>,
     pub green: AtomicBool,
     faults: Mutex<HashMap<String, VecDeque<Fault>>>,
@@ -59,6 +59,15 @@ impl Outside {
         let mut faults = self.faults.lock().unwrap();
         let due = faults.get_mut(key)?;
         matching(due.front()?).then(|| due.pop_front())?
+    }
+
+    /// What somebody else does out there.
+    pub fn change(&self, thing: &str, times: Option<u32>) {
+        let mut standing = self.standing.lock().unwrap();
+        match times {
+            Some(times) => standing.insert(thing.to_owned(), times),
+            None => standing.remove(thing),
+        };
     }
 
     pub fn standing(&self) -> BTreeMap<String, u32> {
@@ -551,6 +560,13 @@ pub async fn sees_open(journal: &Journal, key: &str) -> CheckpointState {
 
 pub async fn sees_end(journal: &Journal) -> Outcome {
     sees(journal, "the end", History::outcome).await
+}
+
+/// Lets everything run that can run: the toy never waits for anything but people and its clock.
+pub async fn settles() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
 }
 
 pub fn events(history: &History) -> Vec<Event> {
