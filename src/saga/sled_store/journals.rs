@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use super::super::journal::{Event, Record, SCHEMA};
 use super::super::store::{Head, StoreError, project_of};
 
-/// sled keeps values over 128 KiB in files that are never synced: records are cut into parts well below that.
-pub const PART: usize = 64 * 1024;
+/// Longer records are cut into parts of so many bytes. sled writes whole leaves of up to 16 entries, and one over 128 KiB goes to a blob
+/// file that is never synced: a leaf full of parts must stay well below that.
+pub const PART: usize = 4 * 1024;
 
 /// What is wrong with a stored record.
 pub enum Flaw {
