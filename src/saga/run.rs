@@ -112,7 +112,7 @@ enum Known<T> {
     Done(T),
     Skipped,
     InDoubt,
-    Waits(DateTime<Utc>),
+    Waits(Duration),
     Failed(String),
 }
 
@@ -250,7 +250,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             Known::Done(output) => return Ok(Skippable::Done(output)),
             Known::Skipped => return Ok(Skippable::Skipped),
             Known::Failed(error) => return self.give_up(key, effect, step, error).await,
-            Known::Waits(at) => self.wait_to_retry(effect, at).await?,
+            Known::Waits(left) => self.wait_to_retry(effect, left).await?,
             Known::New | Known::InDoubt => {}
         }
         loop {
@@ -277,8 +277,8 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 retry_at,
             })
             .await?;
-            match retry_at {
-                Some(at) => self.wait_to_retry(effect, at).await?,
+            match wait {
+                Some(wait) => self.wait_to_retry(effect, wait).await?,
                 None => return self.give_up(key, effect, step, error).await,
             }
         }
@@ -317,7 +317,11 @@ impl<W: Send + Sync + 'static> Saga<W> {
             StepPhase::Skipped => Known::Skipped,
             StepPhase::Failed {
                 retry_at: Some(at), ..
-            } => Known::Waits(*at),
+            } => {
+                // A clock that was set back in the meantime doesn't make the wait longer than it was meant to be.
+                let left = (*at - self.core.journal.clock().now()).min(*at - state.last_event);
+                Known::Waits(left.to_std().unwrap_or_default())
+            }
             // It has failed for good in this round: only a person's answer makes it try again.
             StepPhase::Failed { error, .. } if state.given_up >= round => {
                 Known::Failed(error.clone())
@@ -367,13 +371,28 @@ impl<W: Send + Sync + 'static> Saga<W> {
         step: &S,
         error: String,
     ) -> Result<Skippable<S::Output>, Stop> {
+        if effect == Effect::Pivot
+            && let Some(output) = self.look_for_pivot(key, step, &error).await?
+        {
+            return Ok(Skippable::Done(self.completed(key, output, true).await?));
+        }
+        Err(Stop::Failed {
+            key: key.to_owned(),
+            error,
+        })
+    }
+
+    /// Looks until the world answers, within the budget of retries; then a person has to look.
+    async fn look_for_pivot<S: Step<W>>(
+        &self,
+        key: &str,
+        step: &S,
+        error: &str,
+    ) -> Result<Option<S::Output>, Stop> {
         let mut failed = 0;
-        while effect == Effect::Pivot {
+        loop {
             let (why, wait) = match step.observe(&self.context(key)).await {
-                Ok(Some(output)) => {
-                    return Ok(Skippable::Done(self.completed(key, output, true).await?));
-                }
-                Ok(None) => break,
+                Ok(found) => return Ok(found),
                 Err(StepError::Suspended) => return Err(Stop::Suspended),
                 Err(StepError::Permanent(why)) => (why, None),
                 Err(StepError::Transient {
@@ -389,13 +408,8 @@ impl<W: Send + Sync + 'static> Saga<W> {
                     "{key} failed: {error}. Whether it took effect all the same can't be seen: {why}"
                 )));
             };
-            let at = self.core.journal.clock().now() + delta(wait);
-            self.wait_to_retry(effect, at).await?;
+            self.wait_to_retry(Effect::Pivot, wait).await?;
         }
-        Err(Stop::Failed {
-            key: key.to_owned(),
-            error,
-        })
     }
 
     fn context<'a>(&'a self, key: &'a str) -> Context<'a, W> {
@@ -457,12 +471,12 @@ impl<W: Send + Sync + 'static> Saga<W> {
         Ok(output)
     }
 
-    async fn wait_to_retry(&self, effect: Effect, at: DateTime<Utc>) -> Result<(), Stop> {
+    async fn wait_to_retry(&self, effect: Effect, wait: Duration) -> Result<(), Stop> {
         tokio::select! {
             biased;
             () = self.core.drain.cancelled() => Err(Stop::Suspended),
             stop = self.aborted(), if effect != Effect::Pivot && effect != Effect::Forward => Err(stop),
-            () = self.core.journal.clock().sleep_until(at) => Ok(()),
+            () = self.core.journal.clock().sleep(wait) => Ok(()),
         }
     }
 
@@ -575,6 +589,10 @@ pub enum Undecidable {
 }
 
 /// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.
+#[expect(
+    clippy::result_large_err,
+    reason = "the loser of two clicks is told who won, and losing is rare"
+)]
 pub async fn decide(
     journal: &Journal,
     key: &str,

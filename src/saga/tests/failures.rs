@@ -314,6 +314,29 @@ async fn what_the_other_side_asks_for_is_waited_for_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_does_not_stretch_the_wait_for_a_retry() {
+    let mut stage = Stage::new();
+    stage.retry.base = Duration::from_secs(60);
+    stage.retry.max = stage.retry.base;
+    stage
+        .outside
+        .fault("create_branch", Fault::Before(StepError::transient("503")));
+    let process = stage.process();
+    let journal = process.start(json!({ "unattended": true })).await;
+    sees(&journal, "the failure", |history| {
+        (history.step("create_branch")?.failures == 1).then_some(())
+    })
+    .await;
+    process.drains().await;
+    stage.clock.advance(TimeDelta::days(-300));
+    let journal = stage.process().recover();
+    settles().await;
+    assert_eq!(journal.history().step("create_branch").unwrap().attempts, 1);
+    stage.clock.advance(TimeDelta::seconds(61));
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+}
+
+#[tokio::test]
 async fn an_abort_ends_the_wait_for_a_retry() {
     let mut stage = Stage::new();
     stage.retry.base = Duration::from_secs(3600);
