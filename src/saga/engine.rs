@@ -75,6 +75,8 @@ struct Handle {
     journal: Journal,
     wake: Arc<Notify>,
     project: String,
+    /// A task runs it.
+    driven: bool,
 }
 
 /// All sagas of a process. Clones share it.
@@ -166,9 +168,6 @@ impl<F: Workflow> Engine<F> {
         let mut recovered = Vec::new();
         for (_, value) in self.inner.store.scan(LOCK)? {
             let Some(id) = value.as_str() else { continue };
-            if self.sagas().contains_key(id) {
-                continue;
-            }
             let records = self.inner.store.load(id)?;
             if records.is_empty() {
                 return Err(StoreError::Damaged(format!(
@@ -263,16 +262,14 @@ impl<F: Workflow> Engine<F> {
     }
 
     fn spawn(&self, journal: Journal) {
-        let id = journal.id().to_owned();
-        let project = project(&journal.history());
-        let wake = Arc::new(Notify::new());
-        let handle = Handle {
-            journal: journal.clone(),
-            wake: wake.clone(),
-            project: project.clone(),
+        let handle = self.with_handle(journal, |handle| {
+            let driven = std::mem::replace(&mut handle.driven, true);
+            (!driven).then(|| (handle.journal.clone(), handle.wake.clone()))
+        });
+        let Some((journal, wake)) = handle else {
+            return;
         };
-        self.sagas().insert(id.clone(), handle);
-        let _ = self.inner.changes.send(id.clone());
+        let _ = self.inner.changes.send(journal.id().to_owned());
         self.inner
             .tasks
             .spawn(self.clone().announce(journal.clone()));
@@ -284,10 +281,24 @@ impl<F: Workflow> Engine<F> {
         };
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
-            if let Err(error) = engine.drive(core, &project).await {
+            if let Err(error) = engine.drive(core).await {
                 engine.fail(&error);
             }
         });
+    }
+
+    /// The one handle of a saga; made from `journal` if there is none. Two journals of one saga would be two writers.
+    fn with_handle<T>(&self, journal: Journal, then: impl FnOnce(&mut Handle) -> T) -> T {
+        let mut sagas = self.sagas();
+        let handle = sagas
+            .entry(journal.id().to_owned())
+            .or_insert_with(|| Handle {
+                wake: Arc::default(),
+                project: project(&journal.history()),
+                driven: false,
+                journal,
+            });
+        then(handle)
     }
 
     /// Passes a journal's growth on until the saga has ended.
@@ -317,10 +328,10 @@ impl<F: Workflow> Engine<F> {
     }
 
     /// One saga, to its end or the process's.
-    async fn drive(&self, core: Core, project: &str) -> Result<(), StoreError> {
+    async fn drive(&self, core: Core) -> Result<(), StoreError> {
         loop {
             let problem = match self.answered_and_advanced(&core).await {
-                Ok(outcome) => match self.finish(&core.journal, project, outcome).await? {
+                Ok(outcome) => match self.finish(&core.journal, outcome).await? {
                     Finish::Done => return Ok(()),
                     Finish::AbortedFirst => continue,
                 },
@@ -436,14 +447,12 @@ impl<F: Workflow> Engine<F> {
     }
 
     /// The last event, and the project is free, in one commit; unless an abort was journaled first.
-    async fn finish(
-        &self,
-        journal: &Journal,
-        project: &str,
-        outcome: Outcome,
-    ) -> Result<Finish, StoreError> {
-        if journal.history().outcome().is_none() {
-            let unlock = vec![Op::Delete { key: lock(project) }];
+    async fn finish(&self, journal: &Journal, outcome: Outcome) -> Result<Finish, StoreError> {
+        let history = journal.history();
+        if history.outcome().is_none() {
+            let key = lock(&project(&history));
+            drop(history);
+            let unlock = vec![Op::Delete { key }];
             let finished = journal.append_if(unlock, |history| {
                 match outcome == Outcome::Completed && history.aborted() {
                     true => Err(Finish::AbortedFirst),
@@ -469,15 +478,15 @@ impl<F: Workflow> Engine<F> {
             return Ok(Some(handle.journal.clone()));
         }
         let records = self.inner.store.load(id)?;
-        let known = (!records.is_empty()).then(|| {
-            Journal::new(
-                id,
-                self.inner.store.clone(),
-                self.inner.clock.clone(),
-                records,
-            )
-        });
-        Ok(known)
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let (store, clock) = (self.inner.store.clone(), self.inner.clock.clone());
+        let journal = Journal::new(id, store, clock, records);
+        Ok(Some(match journal.history().outcome() {
+            Some(_) => journal,
+            None => self.with_handle(journal, |handle| handle.journal.clone()),
+        }))
     }
 
     /// The saga that holds a project's lock.

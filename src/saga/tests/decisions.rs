@@ -336,6 +336,30 @@ async fn a_start_whose_caller_hangs_up_runs_all_the_same() {
     assert_eq!(sees_end(&journal).await, Outcome::Completed);
 }
 
+/// Whoever finds a saga in the store a moment before its start has returned must not become a second writer.
+#[tokio::test]
+async fn an_abort_right_behind_the_start_meets_the_same_journal() {
+    let stage = Stage::new();
+    let process = stage.process();
+    let engine = process.engine.clone();
+    let starting =
+        tokio::spawn(async move { engine.start("web", ana(), json!({}), Vec::new()).await });
+    let journal = loop {
+        match process.engine.running("web").unwrap() {
+            Some(journal) => break journal,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    process
+        .engine
+        .abort(&journal, ana(), None, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(starting.await.unwrap().unwrap(), "web-1");
+    assert_eq!(sees_end(&journal).await, Outcome::Undone);
+    assert!(process.engine.fatal().borrow().is_none());
+}
+
 #[tokio::test]
 async fn a_store_that_fails_under_a_click_ends_the_process() {
     let stage = Stage::new();

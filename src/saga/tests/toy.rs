@@ -141,6 +141,7 @@ impl Store for Mortal {
             return dead();
         }
         self.data.commit(ops).await?;
+        tokio::task::yield_now().await;
         if self.life.death == Some(Death::AfterCommit(number)) {
             self.life.end();
             return dead();
