@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -35,6 +36,11 @@ use writer::{Reply, Work, Writer};
 
 /// sled's page cache, in bytes.
 const CACHE: u64 = 16 * 1024 * 1024;
+
+/// How long a lock may take to be let go of: sled's threads, or a child between fork and exec, can outlive their store by a moment.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// The store on disk. Dropping it ends the writer thread after what it has taken.
 pub struct SledStore {
@@ -184,7 +190,11 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&path);
     let locked = opened.map_err(TryLockError::Error).and_then(|file| {
-        file.try_lock()?;
+        let unlocked = patiently(|| match file.try_lock() {
+            Err(TryLockError::WouldBlock) => None,
+            tried => Some(tried),
+        });
+        unlocked.unwrap_or(Err(TryLockError::WouldBlock))?;
         Ok(file)
     });
     locked.map_err(|error| match error {
@@ -194,6 +204,17 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
             path.display()
         )),
     })
+}
+
+/// Tries until there is an answer or patience ends.
+fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let began = Instant::now();
+    loop {
+        match attempt() {
+            None if began.elapsed() < PATIENCE => std::thread::sleep(TRY_AGAIN),
+            answer => return answer,
+        }
+    }
 }
 
 fn in_use(dir: &Path) -> StoreError {
@@ -229,12 +250,14 @@ fn open_sled(dir: &Path, sled_dir: &Path) -> Result<sled::Db, StoreError> {
         .cache_capacity(CACHE)
         .mode(sled::Mode::LowSpace);
     // sled panics on some damage; the hook that prints it stays, the process goes on to say what to do.
-    let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-    let problem = match opened {
-        Ok(Ok(db)) => return Ok(db),
+    let opened = patiently(|| match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
-            return Err(in_use(dir));
+            None
         }
+        tried => Some(tried),
+    });
+    let problem = match opened.ok_or_else(|| in_use(dir))? {
+        Ok(Ok(db)) => return Ok(db),
         Ok(Err(sled::Error::Io(error))) => {
             return Err(StoreError::Failed(format!(
                 "can't open the database in {}: {error}; `data_dir` must be a writable directory with space left",
