@@ -1,12 +1,14 @@
 //! Processes end and begin again: what is open stays open, what was answered stays answered, and what doesn't fit the journal is asked about.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::{Value, json};
 
 use crate::saga::engine::StartError;
 use crate::saga::history::StepPhase;
+use crate::saga::sled_store::SledStore;
 use crate::saga::store::{Op, Store};
 use crate::saga::{Effect, Event, History, Outcome, Record, StepError};
 
@@ -328,6 +330,37 @@ async fn sixty_four_sagas_side_by_side() {
     process.drains().await;
     process.engine.retire(10).await.unwrap();
     assert_eq!(stage.data.heads().len(), 10);
+}
+
+/// The real store can be opened again once a drained engine is gone: nothing leaks a task that holds it.
+#[tokio::test]
+async fn on_disk_a_drained_engine_lets_go_and_the_next_one_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = Stage::new();
+    let process = || {
+        stage.over::<1>(
+            Arc::new(SledStore::open(dir.path()).unwrap()),
+            Arc::default(),
+        )
+    };
+    {
+        let process = process();
+        let journal = process.start(json!({})).await;
+        sees_open(&journal, "approve").await;
+        process.drains().await;
+    }
+    let process = process();
+    let journal = process.recover();
+    process.decide(&journal, "approve", "go").await.unwrap();
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+    let lines = std::fs::read_to_string(dir.path().join("flight/web-1.jsonl"))
+        .unwrap()
+        .lines()
+        .count() as u64;
+    assert!(
+        lines + 1 >= journal.history().len(),
+        "the recorder follows at once"
+    );
 }
 
 /// The outcome of one step shares a commit with the intent of the next.

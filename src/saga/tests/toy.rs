@@ -425,17 +425,26 @@ impl Stage {
             death,
             ..Life::default()
         });
+        let store = Mortal {
+            data: self.data.clone(),
+            life: life.clone(),
+        };
+        self.over(Arc::new(store), life)
+    }
+
+    /// A process over any store.
+    pub fn over<const VERSION: u32>(
+        &self,
+        store: Arc<dyn Store>,
+        life: Arc<Life>,
+    ) -> Process<VERSION> {
         let toy = Toy {
             outside: self.outside.clone(),
             life: life.clone(),
             registry: Registry::default().with::<Create>(),
         };
-        let store = Mortal {
-            data: self.data.clone(),
-            life: life.clone(),
-        };
         Process {
-            engine: Engine::new(toy, Arc::new(store), self.clock.clone(), self.retry),
+            engine: Engine::new(toy, store, self.clock.clone(), self.retry),
             life,
         }
     }
