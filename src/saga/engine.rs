@@ -67,6 +67,8 @@ struct Handle {
     journal: Journal,
     wake: Arc<Notify>,
     project: String,
+    /// A task runs it.
+    driven: bool,
 }
 
 /// All sagas of a process. Clones share it.
@@ -177,6 +179,16 @@ impl<F: Workflow> Engine<F> {
     /// # Errors
     /// [`StartError::Running`] if one runs, [`StartError::Seen`] if a claim in `also` was taken.
     pub async fn start(&self, project: &str, by: Actor, input: Value, also: Vec<Op>) -> Result<String, StartError> {
+        let (engine, project) = (self.clone(), project.to_owned());
+        // In a task of its own: a caller that hangs up must not leave behind a journaled saga that nobody runs.
+        let starting = tokio::spawn(async move { engine.start_now(&project, by, input, also).await });
+        let cut_off = |error| StoreError::Failed(format!("the start was cut off: {error}"));
+        starting
+            .await
+            .unwrap_or_else(|error| Err(StartError::Store(cut_off(error))))
+    }
+
+    async fn start_now(&self, project: &str, by: Actor, input: Value, also: Vec<Op>) -> Result<String, StartError> {
         if self.inner.drain.is_cancelled() {
             return Err(StartError::Draining);
         }
@@ -219,16 +231,14 @@ impl<F: Workflow> Engine<F> {
     }
 
     fn spawn(&self, journal: Journal) {
-        let id = journal.id().to_owned();
-        let project = project(&journal.history());
-        let wake = Arc::new(Notify::new());
-        let handle = Handle {
-            journal: journal.clone(),
-            wake: wake.clone(),
-            project: project.clone(),
+        let handle = self.with_handle(journal, |handle| {
+            let driven = std::mem::replace(&mut handle.driven, true);
+            (!driven).then(|| (handle.journal.clone(), handle.wake.clone()))
+        });
+        let Some((journal, wake)) = handle else {
+            return;
         };
-        self.sagas().insert(id.clone(), handle);
-        let _ = self.inner.changes.send(id.clone());
+        let _ = self.inner.changes.send(journal.id().to_owned());
         self.inner.tasks.spawn(self.clone().announce(journal.clone()));
         let core = Core {
             journal,
@@ -238,10 +248,22 @@ impl<F: Workflow> Engine<F> {
         };
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
-            if let Err(error) = engine.drive(core, &project).await {
+            if let Err(error) = engine.drive(core).await {
                 engine.fail(&error);
             }
         });
+    }
+
+    /// The one handle of a saga; made from `journal` if there is none. Two journals of one saga would be two writers.
+    fn with_handle<T>(&self, journal: Journal, then: impl FnOnce(&mut Handle) -> T) -> T {
+        let mut sagas = self.sagas();
+        let handle = sagas.entry(journal.id().to_owned()).or_insert_with(|| Handle {
+            wake: Arc::default(),
+            project: project(&journal.history()),
+            driven: false,
+            journal,
+        });
+        then(handle)
     }
 
     /// Passes a journal's growth on until the saga has ended.
@@ -262,134 +284,152 @@ impl<F: Workflow> Engine<F> {
 
     fn fail(&self, error: &StoreError) {
         tracing::error!(%error, "the store has failed; stopping");
-        self.inner.fatal.send_replace(Some(error.clone()));
+        self.inner.fatal.send_if_modified(|fatal| {
+            let first = fatal.is_none();
+            fatal.get_or_insert_with(|| error.clone());
+            first
+        });
         self.inner.drain.cancel();
     }
 
     /// One saga, to its end or the process's.
-    async fn drive(&self, core: Core, project: &str) -> Result<(), StoreError> {
-        for round in 1.. {
-            let stop = match AssertUnwindSafe(self.advance(&core)).catch_unwind().await {
-                Ok(stop) => stop,
-                Err(_) => Err(Stop::Drift(
-                    "Shipmate met a bug in itself; its log has the details".to_owned(),
-                )),
-            };
-            let problem = match stop {
-                Ok(outcome) => return self.finish(&core.journal, project, outcome).await,
-                Err(Stop::Suspended) => return Ok(()),
+    async fn drive(&self, core: Core) -> Result<(), StoreError> {
+        loop {
+            let problem = match self.answered_and_advanced(&core).await {
+                Ok(outcome) => match self.finish(&core.journal, outcome).await? {
+                    Finish::Done => return Ok(()),
+                    Finish::AbortedFirst => continue,
+                },
                 Err(Stop::Store(error)) => return Err(error),
-                Err(problem) => problem,
+                Err(stop) => stop,
             };
+            core.journal.flush().await?;
+            if let Some(error) = core.journal.failed() {
+                return Err(error.clone());
+            }
+            if matches!(problem, Stop::Suspended) && self.inner.drain.is_cancelled() {
+                return Ok(());
+            }
             tracing::error!(deployment = core.journal.id(), error = %problem, "can't go on by itself");
-            match self.ask(&core, &problem, round).await {
-                Ok(()) | Err(Stop::Aborted) => {}
+            match self.ask(&core, &problem).await {
+                Ok(()) => {}
                 Err(Stop::Store(error)) => return Err(error),
                 Err(_) => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    async fn answered_and_advanced(&self, core: &Core) -> Result<Outcome, Stop> {
+        if let Some(question) = open_problem(&core.journal.history()) {
+            let saga = Saga::new(Arc::new(()), core.clone());
+            match saga.decided(&question).await {
+                Ok(_) | Err(Stop::Aborted) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        let advanced = AssertUnwindSafe(self.advance(core)).catch_unwind().await;
+        advanced.unwrap_or_else(|_| {
+            Err(Stop::Drift(
+                "Shipmate met a bug in itself; its log has the details".to_owned(),
+            ))
+        })
     }
 
     /// Runs, unwinds or winds down, as the journal says.
     async fn advance(&self, core: &Core) -> Result<Outcome, Stop> {
         let history = core.journal.history();
-        let (version, input) = match history.start().map(|record| &record.event) {
-            Some(Event::SagaStarted {
-                workflow_version,
-                input,
-                ..
-            }) => (*workflow_version, input.clone()),
-            _ => {
-                return Err(Stop::Drift("the journal doesn't begin with its start".to_owned()));
-            }
-        };
+        let (version, input) = started(&history)?;
         if let Some(outcome) = history.outcome() {
             return Ok(outcome);
         }
-        let world = self
-            .inner
-            .workflow
-            .world(core.journal.id(), &input)
-            .map_err(Stop::Drift)?;
+        let workflow = &self.inner.workflow;
+        let world = workflow.world(core.journal.id(), &input).map_err(Stop::Drift)?;
         let saga = Saga::new(world, core.clone());
-        let registry = self.inner.workflow.registry();
         if let Some(reason) = history.unwinding() {
-            saga.unwind(registry, reason).await?;
-            return Ok(Outcome::Undone);
+            return self.unwind(&saga, reason).await;
         }
-        if let Some(answer) = problem_answer(&history) {
-            if answer == choice::UNDO {
-                saga.unwind(registry, "a person chose to undo it").await?;
-                return Ok(Outcome::Undone);
-            }
-            if answer == choice::STOP {
-                self.inner.workflow.wind_down(&saga, &input).await?;
-                return Ok(Outcome::Stopped);
-            }
-        } else if version != F::VERSION {
+        // An abort needs the journal alone: it works where the workflow can't go on.
+        if history.aborted() {
+            return self.unwind(&saga, &reason(&history, &Stop::Aborted)).await;
+        }
+        if answered(&history, choice::UNDO) {
+            return self.unwind(&saga, "a person chose to undo it").await;
+        }
+        if answered(&history, choice::STOP) {
+            workflow.wind_down(&saga, &input).await?;
+            return Ok(Outcome::Stopped);
+        }
+        if version != F::VERSION && !accepted(&history, F::VERSION) {
             return Err(Stop::Drift(format!(
                 "it was started by workflow version {version} and this Shipmate runs version {}; go on only if its release notes say that this is safe",
                 F::VERSION
             )));
         }
-        let stop = match self.inner.workflow.run(&saga, &input).await {
-            Ok(()) => return Ok(Outcome::Completed),
-            Err(stop) => stop,
+        // Nobody else may hold a history for long: the journal would copy it at each append.
+        drop(history);
+        let Err(stop) = workflow.run(&saga, &input).await else {
+            return Ok(Outcome::Completed);
         };
+        // What has been done so far decides which way it goes from here.
+        core.journal.flush().await?;
+        let history = saga.history();
         match stop {
             Stop::Stopped { .. } => {
-                self.inner.workflow.wind_down(&saga, &input).await?;
+                workflow.wind_down(&saga, &input).await?;
                 Ok(Outcome::Stopped)
             }
-            Stop::Failed { .. } | Stop::Ended(_) | Stop::Aborted if !saga.history().past_pivot() => {
-                let reason = reason(&saga.history(), &stop);
-                saga.unwind(registry, &reason).await?;
-                Ok(Outcome::Undone)
+            Stop::Failed { .. } | Stop::Ended(_) | Stop::Aborted if !history.past_pivot() => {
+                self.unwind(&saga, &reason(&history, &stop)).await
             }
             other => Err(other),
         }
     }
 
+    async fn unwind(&self, saga: &Saga<F::World>, reason: &str) -> Result<Outcome, Stop> {
+        saga.unwind(self.inner.workflow.registry(), reason).await?;
+        Ok(Outcome::Undone)
+    }
+
     /// Puts a problem that the machine can't judge to a person.
-    async fn ask(&self, core: &Core, problem: &Stop, round: u32) -> Result<(), Stop> {
+    async fn ask(&self, core: &Core, problem: &Stop) -> Result<(), Stop> {
         let history = core.journal.history();
-        let asked = history
-            .checkpoints()
-            .iter()
-            .filter(|state| is_problem(&state.key))
-            .count() as u32;
-        let key = match history.open_checkpoints().find(|state| is_problem(&state.key)) {
-            Some(open) => open.key.clone(),
-            None => format!("{PROBLEM}{}", asked.max(round - 1) + 1),
-        };
-        let way_out = if history.pivot_started() {
-            choice::STOP
-        } else {
-            choice::UNDO
+        if open_problem(&history).is_some() {
+            return Ok(());
+        }
+        let way_out = match history.pivot_started() {
+            true => choice::STOP,
+            false => choice::UNDO,
         };
         let question = Checkpoint {
-            data: json!({ "error": problem.to_string() }),
+            data: json!({ "error": problem.to_string(), "workflow_version": F::VERSION }),
             choices: vec![choice::RETRY, way_out],
             ..Checkpoint::default()
         };
         let saga = Saga::new(Arc::new(()), core.clone());
-        saga.checkpoint(&key, question).await.map(drop)
+        saga.open(&history.next_problem(), question).await
     }
 
-    /// The last event, and the project is free, in one commit.
-    async fn finish(&self, journal: &Journal, project: &str, outcome: Outcome) -> Result<(), StoreError> {
-        if journal.history().outcome().is_none() {
-            let unlock = vec![Op::Delete { key: lock(project) }];
-            let finished = |_: &History| Ok::<_, std::convert::Infallible>(Event::SagaFinished { outcome });
-            match journal.append_if(unlock, finished).await {
+    /// The last event, and the project is free, in one commit; unless an abort was journaled first.
+    async fn finish(&self, journal: &Journal, outcome: Outcome) -> Result<Finish, StoreError> {
+        let history = journal.history();
+        if history.outcome().is_none() {
+            let key = lock(&project(&history));
+            drop(history);
+            let unlock = vec![Op::Delete { key }];
+            let finished = journal.append_if(unlock, |history| {
+                match outcome == Outcome::Completed && history.aborted() {
+                    true => Err(Finish::AbortedFirst),
+                    false => Ok(Event::SagaFinished { outcome }),
+                }
+            });
+            match finished.await {
                 Ok(()) => {}
                 Err(AppendError::Store(error)) => return Err(error),
-                Err(AppendError::Refused(never)) => match never {},
+                Err(AppendError::Refused(aborted)) => return Ok(aborted),
             }
         }
         tracing::info!(deployment = journal.id(), ?outcome, "finished");
-        Ok(())
+        Ok(Finish::Done)
     }
 
     /// The journal of a saga, running or ended; `None` if there never was one.
@@ -401,9 +441,15 @@ impl<F: Workflow> Engine<F> {
             return Ok(Some(handle.journal.clone()));
         }
         let records = self.inner.store.load(id)?;
-        let known = (!records.is_empty())
-            .then(|| Journal::new(id, self.inner.store.clone(), self.inner.clock.clone(), records));
-        Ok(known)
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let (store, clock) = (self.inner.store.clone(), self.inner.clock.clone());
+        let journal = Journal::new(id, store, clock, records);
+        Ok(Some(match journal.history().outcome() {
+            Some(_) => journal,
+            None => self.with_handle(journal, |handle| handle.journal.clone()),
+        }))
     }
 
     /// The saga that holds a project's lock.
@@ -430,7 +476,17 @@ impl<F: Workflow> Engine<F> {
         payload: Value,
         also: Vec<Op>,
     ) -> Result<(), AppendError<Undecidable>> {
-        run::decide(journal, key, choice, by, payload, also).await
+        self.noticed(run::decide(journal, key, choice, by, payload, also).await)
+    }
+
+    /// A store that fails under a person's click ends the process as one that fails under a step.
+    fn noticed<R>(&self, appended: Result<(), AppendError<R>>) -> Result<(), AppendError<R>> {
+        if let Err(AppendError::Store(error)) = &appended
+            && !matches!(error, StoreError::Taken { .. })
+        {
+            self.fail(error);
+        }
+        appended
     }
 
     /// Notes something that a person did about an open checkpoint: a tick, a vote.
@@ -450,15 +506,17 @@ impl<F: Workflow> Engine<F> {
             by,
             value,
         };
-        let append = journal.append_if(also, |history| {
-            let state = history.checkpoint(key).ok_or(Undecidable::NotOpen)?;
-            match &state.decided {
-                Some(decided) => Err(Undecidable::Decided(decided.clone())),
-                None if history.open_checkpoints().all(|open| open.key != key) => Err(Undecidable::NotOpen),
-                None => Ok(event),
-            }
-        });
-        append.await
+        let appended = journal
+            .append_if(also, |history| {
+                let state = history.checkpoint(key).ok_or(Undecidable::NotOpen)?;
+                match &state.decided {
+                    Some(decided) => Err(Undecidable::Decided(decided.clone())),
+                    None if !history.takes_decisions(state) => Err(Undecidable::NotOpen),
+                    None => Ok(event),
+                }
+            })
+            .await;
+        self.noticed(appended)
     }
 
     /// Asks to undo everything; refused once the pivot is journaled.
@@ -472,7 +530,7 @@ impl<F: Workflow> Engine<F> {
         reason: Option<String>,
         also: Vec<Op>,
     ) -> Result<(), AppendError<TooLate>> {
-        journal
+        let appended = journal
             .append_if(also, |history| {
                 if history.outcome().is_some() {
                     Err(TooLate::Finished)
@@ -484,17 +542,20 @@ impl<F: Workflow> Engine<F> {
                     Ok(Event::AbortRequested { by, reason })
                 }
             })
-            .await
+            .await;
+        self.noticed(appended)
     }
 
     /// Tells the waits of a project's running sagas to look again.
     pub fn wake(&self, project: &str) {
         for handle in self.sagas().values().filter(|handle| handle.project == project) {
             handle.wake.notify_waiters();
+            // Whoever is looking at this moment may look too early: it looks once more.
+            handle.wake.notify_one();
         }
     }
 
-    /// Forgets ended sagas' handles but the newest `keep`, and takes journals beyond the newest `retain` out of the store.
+    /// Forgets ended sagas' handles and takes ended journals beyond the newest `retain` out of the store.
     ///
     /// # Errors
     /// If the store fails.
@@ -524,24 +585,43 @@ impl<F: Workflow> Engine<F> {
 }
 
 const LOCK: &str = "lock/";
-const PROBLEM: &str = "attention/saga/";
+enum Finish {
+    Done,
+    AbortedFirst,
+}
 
 fn lock(project: &str) -> String {
     format!("{LOCK}{project}")
 }
 
-fn is_problem(key: &str) -> bool {
-    key.starts_with(PROBLEM)
+/// The question about the saga itself that waits for a person now.
+fn open_problem(history: &History) -> Option<String> {
+    let open = history.problems().find(|state| state.decided.is_none())?;
+    Some(open.key.clone())
 }
 
-/// What a person last answered to a problem of the saga itself.
-fn problem_answer(history: &History) -> Option<String> {
-    let last = history
-        .checkpoints()
-        .iter()
-        .rev()
-        .find(|state| is_problem(&state.key))?;
-    last.decided.as_ref().map(|decided| decided.choice.clone())
+/// Whether a person has ever answered a question about the saga itself so; there is no way back from undoing and stopping.
+fn answered(history: &History, choice: &str) -> bool {
+    history.problems().any(|state| state.choice() == Some(choice))
+}
+
+/// Whether a person has told this version of the workflow to go on.
+fn accepted(history: &History, version: u32) -> bool {
+    history
+        .problems()
+        .any(|state| state.choice() == Some(choice::RETRY) && state.data["workflow_version"] == version)
+}
+
+/// The version of the workflow and the input it was started with.
+fn started(history: &History) -> Result<(u32, Value), Stop> {
+    match history.start().map(|record| &record.event) {
+        Some(Event::SagaStarted {
+            workflow_version,
+            input,
+            ..
+        }) => Ok((*workflow_version, input.clone())),
+        _ => Err(Stop::Drift("the journal doesn't begin with its start".to_owned())),
+    }
 }
 
 fn project(history: &History) -> String {

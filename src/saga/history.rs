@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::journal::{Actor, Effect, Event, Outcome, Record};
 
+/// Questions about the saga itself stand under keys that begin so: they stay open while everything else has to wait or is being undone.
+const PROBLEM: &str = "attention/saga/";
+
 /// A saga so far. Built event by event; cheap to clone records are shared.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -34,6 +37,10 @@ pub struct StepState {
     pub input: Value,
     /// How many attempts were started.
     pub attempts: u32,
+    /// How many attempts have failed since the first, or since it last failed for good: the budget already spent.
+    pub failures: u32,
+    /// How often it has failed for good: each time a person is asked, or everything is undone.
+    pub given_up: u32,
     /// When the first attempt was started: deadlines count from here.
     pub first_started: DateTime<Utc>,
     /// When the last event about it came.
@@ -114,6 +121,18 @@ pub struct Decided {
     pub payload: Value,
 }
 
+impl CheckpointState {
+    /// It is about the saga itself, not a part of its workflow.
+    pub fn is_problem(&self) -> bool {
+        self.key.starts_with(PROBLEM)
+    }
+
+    /// What it was decided for.
+    pub fn choice(&self) -> Option<&str> {
+        self.decided.as_ref().map(|decided| decided.choice.as_str())
+    }
+}
+
 impl History {
     /// With one more event.
     #[must_use]
@@ -146,6 +165,8 @@ impl History {
                         effect: *effect,
                         input: input.clone(),
                         attempts: *attempt,
+                        failures: 0,
+                        given_up: 0,
                         first_started: at,
                         last_event: at,
                         progress: None,
@@ -161,6 +182,13 @@ impl History {
                 self.update(key, at, |step| step.phase = StepPhase::Completed(output.clone()));
             }
             Event::StepFailed { key, error, retry_at } => self.update(key, at, |step| {
+                match retry_at {
+                    Some(_) => step.failures += 1,
+                    None => {
+                        step.failures = 0;
+                        step.given_up += 1;
+                    }
+                }
                 step.phase = StepPhase::Failed {
                     error: error.clone(),
                     retry_at: *retry_at,
@@ -282,10 +310,30 @@ impl History {
 
     /// Checkpoints that wait for a person now.
     pub fn open_checkpoints(&self) -> impl Iterator<Item = &CheckpointState> {
-        let live = self.outcome.is_none() && self.unwinding.is_none();
         self.checkpoints
             .iter()
-            .filter(move |checkpoint| live && checkpoint.decided.is_none())
+            .filter(|checkpoint| checkpoint.decided.is_none() && self.takes_decisions(checkpoint))
+    }
+
+    /// Whether a decision of this checkpoint still counts.
+    pub fn takes_decisions(&self, checkpoint: &CheckpointState) -> bool {
+        let going_back = self.unwinding.is_some() || self.aborted();
+        self.outcome.is_none() && (checkpoint.is_problem() || !going_back)
+    }
+
+    /// Questions about the saga itself, in the order in which they were asked.
+    pub fn problems(&self) -> impl DoubleEndedIterator<Item = &CheckpointState> {
+        self.checkpoints.iter().filter(|state| state.is_problem())
+    }
+
+    /// The key of the next question about the saga itself.
+    pub fn next_problem(&self) -> String {
+        format!("{PROBLEM}{}", self.problems().count() + 1)
+    }
+
+    /// Somebody asked to undo everything, in time.
+    pub fn aborted(&self) -> bool {
+        self.abort.is_some() && !self.past_pivot()
     }
 
     /// Who asked to undo everything, and why.

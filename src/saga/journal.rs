@@ -3,12 +3,12 @@
 //! A handle is the only writer of its saga in this process (the store's lock keeps other processes out), so conditions such as
 //! "nobody has decided yet" are checked and appended under one lock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::clock::Clock;
 use super::history::History;
@@ -233,9 +233,10 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Clock,
     /// Appends go one at a time; holds events that wait for the next append to share its commit.
-    writer: tokio::sync::Mutex<Vec<Record>>,
+    writer: Arc<tokio::sync::Mutex<Vec<Record>>>,
     history: Mutex<Arc<History>>,
     length: watch::Sender<u64>,
+    failed: OnceLock<StoreError>,
 }
 
 impl Journal {
@@ -248,9 +249,10 @@ impl Journal {
                 id: id.to_owned(),
                 store,
                 clock,
-                writer: tokio::sync::Mutex::default(),
+                writer: Arc::default(),
                 history: Mutex::new(Arc::new(history)),
                 length: watch::Sender::new(length),
+                failed: OnceLock::new(),
             }),
         }
     }
@@ -297,34 +299,75 @@ impl Journal {
         also: Vec<Op>,
         decide: impl FnOnce(&History) -> Result<Event, R>,
     ) -> Result<(), AppendError<R>> {
-        let mut waiting = self.inner.writer.lock().await;
+        let waiting = self.inner.writer.clone().lock_owned().await;
         let event = decide(&self.current()).map_err(AppendError::Refused)?;
-        let next = self.current().len();
-        let mut records = std::mem::take(&mut *waiting);
-        records.push(self.record(next + records.len() as u64, event));
-        let mut ops = also;
-        ops.push(Op::Append {
-            saga: self.inner.id.clone(),
-            records: records.clone(),
-        });
-        self.inner.store.commit(ops).await?;
-        let mut current = self.current();
-        let folded = records
-            .into_iter()
-            .fold(Arc::unwrap_or_clone(std::mem::take(&mut *current)), History::with);
-        let length = folded.len();
-        *current = Arc::new(folded);
-        drop(current);
-        self.inner.length.send_replace(length);
-        Ok(())
+        let record = self.record(self.next(&waiting), event);
+        Ok(self.write(waiting, also, Some(record)).await?)
     }
 
     /// Appends together with the next event: for outcomes, which the next intent's commit makes durable in time.
     pub async fn append_with_next(&self, event: Event) {
         let mut waiting = self.inner.writer.lock().await;
-        let seq = self.current().len() + waiting.len() as u64;
-        let record = self.record(seq, event);
+        let record = self.record(self.next(&waiting), event);
         waiting.push(record);
+    }
+
+    /// Makes durable what waits for a next event that may not come.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let waiting = self.inner.writer.clone().lock_owned().await;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.write(waiting, Vec::new(), None).await
+    }
+
+    /// How the store failed, if it did: nothing can be journaled any more.
+    pub fn failed(&self) -> Option<&StoreError> {
+        self.inner.failed.get()
+    }
+
+    /// Runs in a task of its own: a caller that is dropped midway (a closed connection, an abort) must not leave memory behind the store.
+    async fn write(
+        &self,
+        mut waiting: OwnedMutexGuard<Vec<Record>>,
+        mut ops: Vec<Op>,
+        last: Option<Record>,
+    ) -> Result<(), StoreError> {
+        let journal = self.clone();
+        let written = tokio::spawn(async move {
+            let records: Vec<Record> = waiting.iter().cloned().chain(last).collect();
+            ops.push(Op::Append {
+                saga: journal.inner.id.clone(),
+                records: records.clone(),
+            });
+            // A refused commit leaves what waits waiting: its own preconditions were not the reason.
+            journal.inner.store.commit(ops).await?;
+            waiting.clear();
+            journal.fold(records);
+            Ok(())
+        });
+        let written = written
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Failed(format!("the journal's commit was cut off: {error}"))));
+        if let Err(error) = &written
+            && !matches!(error, StoreError::Taken { .. })
+        {
+            let _ = self.inner.failed.set(error.clone());
+        }
+        written
+    }
+
+    fn fold(&self, records: Vec<Record>) {
+        let mut current = self.current();
+        let history = Arc::unwrap_or_clone(std::mem::take(&mut *current));
+        *current = Arc::new(records.into_iter().fold(history, History::with));
+        let length = current.len();
+        drop(current);
+        self.inner.length.send_replace(length);
+    }
+
+    fn next(&self, waiting: &[Record]) -> u64 {
+        self.current().len() + waiting.len() as u64
     }
 
     fn record(&self, seq: u64, event: Event) -> Record {

@@ -30,10 +30,13 @@ impl RetryPolicy {
         if failed >= self.attempts {
             return None;
         }
-        let ours = self.base.saturating_mul(1 << (failed - 1).min(16)).min(self.max);
+        let ours = self
+            .base
+            .saturating_mul(1 << failed.saturating_sub(1).min(16))
+            .min(self.max);
         let jittered = ours.mul_f64(0.5 + fastrand::f64() / 2.0);
         Some(match asked_for {
-            Some(asked_for) => asked_for + self.base.mul_f64(fastrand::f64()),
+            Some(asked_for) => asked_for.saturating_add(self.base.mul_f64(fastrand::f64())),
             None => jittered,
         })
     }

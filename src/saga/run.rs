@@ -93,11 +93,11 @@ pub struct Checkpoint {
     /// When a reminder is due.
     pub remind_after: Option<Duration>,
     /// Decides as soon as what people signalled suffices: enough votes, all boxes ticked.
-    pub settles: Option<fn(&CheckpointState) -> Option<Settled>>,
+    pub settles: Option<Settles>,
 }
 
-/// A decision that follows from signals: what, and whose signal was the last that it took.
-pub type Settled = (&'static str, Actor);
+/// What signals add up to, once they suffice: a choice, and whose signal was the last that it took.
+pub type Settles = fn(&CheckpointState) -> Option<(&'static str, Actor)>;
 
 /// What was chosen.
 pub type Decision = Decided;
@@ -109,6 +109,16 @@ pub enum Skippable<T> {
     Done(T),
     /// Left out.
     Skipped,
+}
+
+/// What the journal says about a step.
+enum Known<T> {
+    New,
+    Done(T),
+    Skipped,
+    InDoubt,
+    Waits(Duration),
+    Failed(String),
 }
 
 impl<W: Send + Sync + 'static> Saga<W> {
@@ -182,31 +192,29 @@ impl<W: Send + Sync + 'static> Saga<W> {
     ) -> Result<Skippable<S::Output>, Stop> {
         for round in 1.. {
             let attention = format!("attention/{key}/{round}");
-            // A question that was open when the process ended is asked again before anything is tried.
-            let error = match self.open_question(&key, &attention) {
-                Some(error) => error,
-                None => match self.once(&key, effect, &step).await {
+            // A question that has been asked is answered before anything is tried.
+            if self.history().checkpoint(&attention).is_none() {
+                let error = match self.once(&key, effect, &step, round).await {
                     Err(Stop::Failed { error, .. }) if self.history().past_pivot() => error,
                     other => return other,
-                },
-            };
-            let choices = match skippable {
-                true => vec![choice::RETRY, choice::SKIP, choice::STOP],
-                false => vec![choice::RETRY, choice::STOP],
-            };
-            let question = Checkpoint {
-                data: serde_json::json!({ "step": key, "error": error }),
-                choices,
-                ..Checkpoint::default()
-            };
-            match self.checkpoint(&attention, question).await?.choice.as_str() {
+                };
+                let skip = skippable.then_some(choice::SKIP);
+                let question = Checkpoint {
+                    data: serde_json::json!({ "step": key, "error": error }),
+                    choices: [choice::RETRY].into_iter().chain(skip).chain([choice::STOP]).collect(),
+                    ..Checkpoint::default()
+                };
+                self.open(&attention, question).await?;
+            }
+            match self.decided(&attention).await?.choice.as_str() {
                 choice::RETRY => {}
                 choice::SKIP => {
-                    if self
-                        .history()
-                        .step(&key)
-                        .is_none_or(|state| state.phase != StepPhase::Skipped)
-                    {
+                    let skipped = |history: &History| {
+                        history
+                            .step(&key)
+                            .is_some_and(|state| state.phase == StepPhase::Skipped)
+                    };
+                    if !skipped(&self.history()) {
                         self.append(Event::StepSkipped { key }).await?;
                     }
                     return Ok(Skippable::Skipped);
@@ -217,129 +225,172 @@ impl<W: Send + Sync + 'static> Saga<W> {
         unreachable!("the rounds don't end")
     }
 
-    /// The error of a failed step whose question isn't answered with a new attempt yet.
-    fn open_question(&self, key: &str, attention: &str) -> Option<String> {
-        let history = self.history();
-        history.checkpoint(attention)?;
-        match &history.step(key)?.phase {
-            StepPhase::Failed { error, retry_at: None } => Some(error.clone()),
-            _ => Some(String::new()),
-        }
-    }
-
-    /// Runs `step` once, however often the process dies around it.
-    async fn once<S: Step<W>>(&self, key: &str, effect: Effect, step: &S) -> Result<Skippable<S::Output>, Stop> {
+    /// Runs `step` once, however often the process dies around it. `round` counts from 1: how often people have been asked about it, plus one.
+    async fn once<S: Step<W>>(
+        &self,
+        key: &str,
+        effect: Effect,
+        step: &S,
+        round: u32,
+    ) -> Result<Skippable<S::Output>, Stop> {
         let input = to_value(step).map_err(|error| Stop::Drift(format!("step `{key}` can't be written: {error}")))?;
-        let known = self.history();
-        let mut observe_first = false;
-        if let Some(state) = known.step(key) {
-            let reread = from_value::<S>(state.input.clone()).and_then(to_value);
-            // Compared as today's type reads it, so a field added with a default is no drift.
-            let same = state.kind == S::KIND && state.effect == effect && reread.is_ok_and(|reread| reread == input);
-            if !same {
-                return Err(Stop::Drift(format!(
-                    "step `{key}` stands in the journal as another step or with another input"
-                )));
-            }
-            match &state.phase {
-                StepPhase::Completed(output) => {
-                    let output = from_value(output.clone()).map_err(|error| {
-                        Stop::Drift(format!("the journaled output of `{key}` can't be read: {error}"))
-                    })?;
-                    return Ok(Skippable::Done(output));
-                }
-                StepPhase::Skipped => return Ok(Skippable::Skipped),
-                StepPhase::Started | StepPhase::Failed { .. } => observe_first = true,
-            }
+        match self.known::<S>(key, effect, &input, round)? {
+            Known::Done(output) => return Ok(Skippable::Done(output)),
+            Known::Skipped => return Ok(Skippable::Skipped),
+            Known::Failed(error) => return self.give_up(key, effect, step, error).await,
+            Known::Waits(left) => self.wait_to_retry(effect, left).await?,
+            Known::New | Known::InDoubt => {}
         }
-
-        let attempts_before = known.step(key).map_or(0, |state| state.attempts);
-        let mut failed = 0;
         loop {
-            let attempt = attempts_before + failed + 1;
-            let outcome = self.attempt(key, effect, step, &input, attempt, observe_first).await?;
-            observe_first = true;
-            failed += 1;
-            let (error, retry_after) = match outcome {
+            let failed = match self.attempt(key, effect, step, &input).await? {
                 Ok(output) => return Ok(Skippable::Done(output)),
-                Err(StepError::Suspended) => return Err(Stop::Suspended),
-                Err(StepError::Permanent(error)) => (error, None),
-                Err(StepError::Transient { message, retry_after }) => {
-                    let wait = self.core.retry.wait(failed, retry_after);
-                    (message, wait)
+                Err(failed) => failed,
+            };
+            let (error, wait) = match failed {
+                StepError::Suspended => return Err(Stop::Suspended),
+                StepError::Permanent(error) => (error, None),
+                StepError::Transient { message, retry_after } => {
+                    let failures = self.history().step(key).map_or(0, |state| state.failures);
+                    (message, self.core.retry.wait(failures + 1, retry_after))
                 }
             };
-            let retry_at = retry_after.map(|wait| self.core.journal.clock().now() + delta(wait));
-            tracing::warn!(deployment = self.id(), step = key, attempt, %error, retry = retry_at.is_some(), "step failed");
+            let retry_at = wait.map(|wait| self.core.journal.clock().now() + delta(wait));
+            tracing::warn!(deployment = self.id(), step = key, %error, retry = retry_at.is_some(), "step failed");
             self.append(Event::StepFailed {
                 key: key.to_owned(),
                 error: error.clone(),
                 retry_at,
             })
             .await?;
-            match retry_at {
-                Some(at) => self.wait_to_retry(effect, at).await?,
-                None => {
-                    // An attempt that failed for good may have taken effect all the same: what can't be undone must not be forgotten.
-                    if effect == Effect::Pivot {
-                        return self.settle_pivot(key, step).await;
-                    }
-                    return Err(Stop::Failed {
-                        key: key.to_owned(),
-                        error,
-                    });
-                }
+            match wait {
+                Some(wait) => self.wait_to_retry(effect, wait).await?,
+                None => return self.give_up(key, effect, step, error).await,
             }
         }
     }
 
-    /// One attempt: look if need be, then act. The outer error ends the workflow; the inner one is this attempt's.
+    /// What the journal says about a step, if it speaks of the same one.
+    fn known<S: Step<W>>(
+        &self,
+        key: &str,
+        effect: Effect,
+        input: &Value,
+        round: u32,
+    ) -> Result<Known<S::Output>, Stop> {
+        let history = self.history();
+        let Some(state) = history.step(key) else {
+            return Ok(Known::New);
+        };
+        // Compared as today's type reads it, so a field added with a default is no drift.
+        let reread = from_value::<S>(state.input.clone()).and_then(to_value);
+        let same = state.kind == S::KIND && state.effect == effect && reread.is_ok_and(|reread| reread == *input);
+        if !same {
+            return Err(Stop::Drift(format!(
+                "step `{key}` stands in the journal as another step or with another input"
+            )));
+        }
+        Ok(match &state.phase {
+            StepPhase::Completed(output) => Known::Done(
+                from_value(output.clone())
+                    .map_err(|error| Stop::Drift(format!("the journaled output of `{key}` can't be read: {error}")))?,
+            ),
+            StepPhase::Skipped => Known::Skipped,
+            StepPhase::Failed { retry_at: Some(at), .. } => {
+                // A clock that was set back in the meantime doesn't make the wait longer than it was meant to be.
+                let left = (*at - self.core.journal.clock().now()).min(*at - state.last_event);
+                Known::Waits(left.to_std().unwrap_or_default())
+            }
+            // It has failed for good in this round: only a person's answer makes it try again.
+            StepPhase::Failed { error, .. } if state.given_up >= round => Known::Failed(error.clone()),
+            StepPhase::Started | StepPhase::Failed { .. } => Known::InDoubt,
+        })
+    }
+
+    /// One attempt: look if there was one before, then act. The outer error ends the workflow; the inner one is this attempt's.
     async fn attempt<S: Step<W>>(
         &self,
         key: &str,
         effect: Effect,
         step: &S,
         input: &Value,
-        attempt: u32,
-        observe_first: bool,
     ) -> Result<Result<S::Output, StepError>, Stop> {
         if self.core.drain.is_cancelled() {
             return Err(Stop::Suspended);
         }
-        if observe_first {
-            let first_started = self.first_started(key);
-            match step.observe(&self.context(key, first_started)).await {
-                Ok(Some(output)) => return Ok(Ok(self.completed(key, output, true).await?)),
-                Ok(None) => {}
-                Err(error) => return Ok(Err(error)),
+        let before = self.history().step(key).map_or(0, |state| state.attempts);
+        let acting = async {
+            if before > 0 {
+                match step.observe(&self.context(key)).await {
+                    Ok(Some(output)) => return Ok(Ok(self.completed(key, output, true).await?)),
+                    Ok(None) => {}
+                    Err(error) => return Ok(Err(error)),
+                }
             }
-        }
-        self.intend(key, S::KIND, effect, input, attempt).await?;
-        let first_started = self.first_started(key);
-        let context = self.context(key, first_started);
-        let outcome = tokio::select! {
-            outcome = step.run(&context) => outcome,
-            stop = self.aborted(), if effect == Effect::Read => return Err(stop),
+            self.intend(key, S::KIND, effect, input, before + 1).await?;
+            match step.run(&self.context(key)).await {
+                Ok(output) => Ok(Ok(self.completed(key, output, false).await?)),
+                Err(error) => Ok(Err(error)),
+            }
         };
-        match outcome {
-            Ok(output) => Ok(Ok(self.completed(key, output, false).await?)),
-            Err(error) => Ok(Err(error)),
+        tokio::select! {
+            outcome = acting => outcome,
+            stop = self.aborted(), if effect == Effect::Read => Err(stop),
         }
     }
 
-    fn context<'a>(&'a self, key: &'a str, first_started: DateTime<Utc>) -> Context<'a, W> {
+    /// The end of a step that has failed for good. A pivot may have taken effect all the same, and what can't be undone must not be
+    /// forgotten: it has failed only if the world says so.
+    async fn give_up<S: Step<W>>(
+        &self,
+        key: &str,
+        effect: Effect,
+        step: &S,
+        error: String,
+    ) -> Result<Skippable<S::Output>, Stop> {
+        if effect == Effect::Pivot
+            && let Some(output) = self.look_for_pivot(key, step, &error).await?
+        {
+            return Ok(Skippable::Done(self.completed(key, output, true).await?));
+        }
+        Err(Stop::Failed {
+            key: key.to_owned(),
+            error,
+        })
+    }
+
+    /// Looks until the world answers, within the budget of retries; then a person has to look.
+    async fn look_for_pivot<S: Step<W>>(&self, key: &str, step: &S, error: &str) -> Result<Option<S::Output>, Stop> {
+        let mut failed = 0;
+        loop {
+            let (why, wait) = match step.observe(&self.context(key)).await {
+                Ok(found) => return Ok(found),
+                Err(StepError::Suspended) => return Err(Stop::Suspended),
+                Err(StepError::Permanent(why)) => (why, None),
+                Err(StepError::Transient { message, retry_after }) => {
+                    failed += 1;
+                    (message, self.core.retry.wait(failed, retry_after))
+                }
+            };
+            let Some(wait) = wait else {
+                return Err(Stop::Drift(format!(
+                    "{key} failed: {error}. Whether it took effect all the same can't be seen: {why}"
+                )));
+            };
+            self.wait_to_retry(Effect::Pivot, wait).await?;
+        }
+    }
+
+    fn context<'a>(&'a self, key: &'a str) -> Context<'a, W> {
+        let first_started = self
+            .history()
+            .step(key)
+            .map_or_else(|| self.core.journal.clock().now(), |state| state.first_started);
         Context {
             world: &self.world,
             core: &self.core,
             key,
             first_started,
         }
-    }
-
-    fn first_started(&self, key: &str) -> DateTime<Utc> {
-        self.history()
-            .step(key)
-            .map_or_else(|| self.core.journal.clock().now(), |state| state.first_started)
     }
 
     /// Journals the intent, unless somebody asked to undo everything first.
@@ -352,7 +403,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             attempt,
         };
         let appended = self.core.journal.append_if(Vec::new(), |history| {
-            if history.abort().is_some() && !history.past_pivot() {
+            if history.aborted() {
                 Err(Stop::Aborted)
             } else {
                 Ok(event)
@@ -375,47 +426,19 @@ impl<W: Send + Sync + 'static> Saga<W> {
         Ok(output)
     }
 
-    /// Whether a pivot that failed for good took effect: undone only if the world says no.
-    async fn settle_pivot<S: Step<W>>(&self, key: &str, step: &S) -> Result<Skippable<S::Output>, Stop> {
-        let first_started = self.first_started(key);
-        loop {
-            match step.observe(&self.context(key, first_started)).await {
-                Ok(Some(output)) => {
-                    return Ok(Skippable::Done(self.completed(key, output, true).await?));
-                }
-                Ok(None) => {
-                    let error = match self.history().step(key).map(|state| state.phase.clone()) {
-                        Some(StepPhase::Failed { error, .. }) => error,
-                        _ => String::new(),
-                    };
-                    return Err(Stop::Failed {
-                        key: key.to_owned(),
-                        error,
-                    });
-                }
-                Err(StepError::Suspended) => return Err(Stop::Suspended),
-                Err(error) => {
-                    tracing::warn!(deployment = self.id(), step = key, %error, "can't see whether the pivot took effect; looking again");
-                    let at = self.core.journal.clock().now() + delta(self.core.retry.max);
-                    self.wait_to_retry(Effect::Pivot, at).await?;
-                }
-            }
-        }
-    }
-
-    async fn wait_to_retry(&self, effect: Effect, at: DateTime<Utc>) -> Result<(), Stop> {
+    async fn wait_to_retry(&self, effect: Effect, wait: Duration) -> Result<(), Stop> {
         tokio::select! {
             biased;
             () = self.core.drain.cancelled() => Err(Stop::Suspended),
             stop = self.aborted(), if effect != Effect::Pivot && effect != Effect::Forward => Err(stop),
-            () = self.core.journal.clock().sleep_until(at) => Ok(()),
+            () = self.core.journal.clock().sleep(wait) => Ok(()),
         }
     }
 
     /// Resolves when somebody has asked to undo everything, never after the pivot.
     async fn aborted(&self) -> Stop {
-        let abort = |history: &History| (history.abort().is_some() && !history.past_pivot()).then_some(());
-        self.core.journal.wait_for(abort).await;
+        let aborted = |history: &History| history.aborted().then_some(());
+        self.core.journal.wait_for(aborted).await;
         Stop::Aborted
     }
 
@@ -425,47 +448,65 @@ impl<W: Send + Sync + 'static> Saga<W> {
 
     /// Waits, for days if need be, until a person (or the deadline) has decided.
     pub async fn checkpoint(&self, key: &str, checkpoint: Checkpoint) -> Result<Decision, Stop> {
+        let settles = checkpoint.settles;
         if self.history().checkpoint(key).is_none() {
-            let now = self.core.journal.clock().now();
-            self.append(Event::CheckpointOpened {
-                key: key.to_owned(),
-                data: checkpoint.data,
-                choices: checkpoint.choices.iter().map(|&choice| choice.to_owned()).collect(),
-                deadline: checkpoint.expires.map(|(after, _)| now + delta(after)),
-                on_expiry: checkpoint.expires.map(|(_, choice)| choice.to_owned()),
-                remind_after_s: checkpoint.remind_after.map(|after| after.as_secs()),
-            })
-            .await?;
-        }
-        let decided = |history: &History| history.checkpoint(key).and_then(|state| state.decided.clone());
-        // What the journal says already counts, even while the process is ending.
-        if let Some(decision) = decided(&self.history()) {
-            return Ok(decision);
+            self.open(key, checkpoint).await?;
         }
         tokio::select! {
             biased;
-            () = self.core.drain.cancelled() => Err(Stop::Suspended),
-            stop = self.aborted() => Err(stop),
-            decision = self.core.journal.wait_for(decided) => Ok(decision),
-            settled = self.settle(key, checkpoint.settles) => {
+            decided = self.decided(key) => decided,
+            settled = self.settle(key, settles) => {
                 settled?;
-                Ok(self.core.journal.wait_for(decided).await)
-            }
-            expired = self.expire(key) => {
-                expired?;
-                Ok(self.core.journal.wait_for(decided).await)
+                self.decided(key).await
             }
         }
     }
 
     /// Lets signals decide, once they suffice.
-    async fn settle(&self, key: &str, settles: Option<fn(&CheckpointState) -> Option<Settled>>) -> Result<(), Stop> {
+    async fn settle(&self, key: &str, settles: Option<Settles>) -> Result<(), Stop> {
         let Some(settles) = settles else {
             return std::future::pending().await;
         };
         let look = |history: &History| history.checkpoint(key).and_then(settles);
         let (choice, by) = self.core.journal.wait_for(look).await;
         self.decide_unless_decided(key, choice, by).await
+    }
+
+    pub(super) async fn open(&self, key: &str, checkpoint: Checkpoint) -> Result<(), Stop> {
+        let now = self.core.journal.clock().now();
+        self.append(Event::CheckpointOpened {
+            key: key.to_owned(),
+            data: checkpoint.data,
+            choices: checkpoint.choices.iter().map(|&choice| choice.to_owned()).collect(),
+            deadline: checkpoint.expires.map(|(after, _)| now + delta(after)),
+            on_expiry: checkpoint.expires.map(|(_, choice)| choice.to_owned()),
+            remind_after_s: checkpoint.remind_after.map(|after| after.as_secs()),
+        })
+        .await
+    }
+
+    pub(super) async fn decided(&self, key: &str) -> Result<Decision, Stop> {
+        let decided = |history: &History| history.checkpoint(key).and_then(|state| state.decided.clone());
+        let history = self.history();
+        // What the journal says already counts, even while the process is ending.
+        if let Some(decision) = decided(&history) {
+            return Ok(decision);
+        }
+        // A question that an abort didn't settle isn't settled by the same abort again.
+        let interruptible = history
+            .checkpoint(key)
+            .is_none_or(|state| !(history.aborted() && history.takes_decisions(state)));
+        drop(history);
+        tokio::select! {
+            biased;
+            () = self.core.drain.cancelled() => Err(Stop::Suspended),
+            stop = self.aborted(), if interruptible => Err(stop),
+            decision = self.core.journal.wait_for(decided) => Ok(decision),
+            expired = self.expire(key) => {
+                expired?;
+                Ok(self.core.journal.wait_for(decided).await)
+            }
+        }
     }
 
     /// Lets the deadline decide, if there is one and nobody was first.
@@ -507,6 +548,10 @@ pub enum Undecidable {
 }
 
 /// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.
+#[expect(
+    clippy::result_large_err,
+    reason = "the loser of two clicks is told who won, and losing is rare"
+)]
 pub async fn decide(
     journal: &Journal,
     key: &str,
@@ -527,8 +572,7 @@ pub async fn decide(
             if let Some(decided) = &state.decided {
                 return Err(Undecidable::Decided(decided.clone()));
             }
-            let aborted = history.abort().is_some() && !history.past_pivot();
-            if aborted || history.unwinding().is_some() || history.outcome().is_some() {
+            if !history.takes_decisions(state) {
                 return Err(Undecidable::NotOpen);
             }
             if !state.choices.iter().any(|known| known == choice) {

@@ -3,7 +3,8 @@
 //!
 //! The trait is all that the saga knows of storage, so that a replicated store can stand behind it one day.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -82,6 +83,13 @@ pub struct Head {
     pub started_us: i64,
 }
 
+impl Head {
+    /// Oldest first.
+    pub(super) fn by_age(&self, other: &Self) -> Ordering {
+        (self.started_us, &self.saga).cmp(&(other.started_us, &other.saga))
+    }
+}
+
 /// Atomic commits and reads.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -119,6 +127,13 @@ impl Memory {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn alive(&self, data: &Data) -> Result<(), StoreError> {
+        match self.dies_at {
+            Some(commit) if data.commits >= commit => Err(StoreError::Failed("the process died here".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
     /// The same disk under a process that dies at its commit number `commit` (counted over the disk's life), before it is durable.
     pub fn dying_at(&self, commit: Option<u64>) -> Self {
         Self {
@@ -137,16 +152,12 @@ impl Memory {
 impl Store for Memory {
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
         let mut data = self.data();
-        if self.dies_at.is_some_and(|commit| data.commits >= commit) {
-            return Err(StoreError::Failed("the process died here".to_owned()));
-        }
-        for op in &ops {
-            check(
-                op,
-                |saga| data.journals.get(saga).map_or(0, Vec::len) as u64,
-                |key| data.values.get(key).cloned(),
-            )?;
-        }
+        self.alive(&data)?;
+        Staged::default().accept(
+            &ops,
+            |saga| data.journals.get(saga).map_or(0, Vec::len) as u64,
+            |key| Ok(data.values.get(key).cloned()),
+        )?;
         for op in ops {
             match op {
                 Op::Append { saga, records } => data.journals.entry(saga).or_default().extend(records),
@@ -169,7 +180,7 @@ impl Store for Memory {
             .iter()
             .filter_map(|(saga, records)| head(saga, records))
             .collect();
-        heads.sort_by_key(|head| head.started_us);
+        heads.sort_by(Head::by_age);
         heads
     }
 
@@ -185,7 +196,9 @@ impl Store for Memory {
     }
 
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {
-        self.data().journals.remove(saga);
+        let mut data = self.data();
+        self.alive(&data)?;
+        data.journals.remove(saga);
         Ok(())
     }
 }
@@ -198,32 +211,60 @@ fn head(saga: &str, records: &[Record]) -> Option<Head> {
     })
 }
 
-/// The preconditions of one change, given a journal's length and a key's value.
-pub(super) fn check(
-    op: &Op,
-    length: impl Fn(&str) -> u64,
-    value: impl Fn(&str) -> Option<Value>,
-) -> Result<(), StoreError> {
-    match op {
-        Op::Append { saga, records } => {
-            let found = length(saga);
-            match records.first().map(|record| record.seq) {
-                Some(expected) if expected != found => Err(StoreError::Unexpected {
-                    saga: saga.clone(),
-                    expected,
-                    found,
-                }),
-                _ => Ok(()),
+/// What commits that are accepted but not written yet will have changed: later ones are checked on top of it.
+#[derive(Default)]
+pub(super) struct Staged {
+    lengths: HashMap<String, u64>,
+    values: HashMap<String, Option<Value>>,
+}
+
+impl Staged {
+    /// Checks each change of a commit on top of those before it, given what is stored; takes all of them in, or none.
+    pub(super) fn accept(
+        &mut self,
+        ops: &[Op],
+        length: impl Fn(&str) -> u64,
+        value: impl Fn(&str) -> Result<Option<Value>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut ours = Self::default();
+        for op in ops {
+            match op {
+                Op::Append { saga, records } => {
+                    let staged = ours.lengths.get(saga).or_else(|| self.lengths.get(saga));
+                    let mut found = staged.copied().unwrap_or_else(|| length(saga));
+                    for record in records {
+                        if record.seq != found {
+                            return Err(StoreError::Unexpected {
+                                saga: saga.clone(),
+                                expected: record.seq,
+                                found,
+                            });
+                        }
+                        found += 1;
+                    }
+                    ours.lengths.insert(saga.clone(), found);
+                }
+                Op::Claim { key, value: ours_now } => {
+                    let staged = ours.values.get(key).or_else(|| self.values.get(key));
+                    let there = match staged {
+                        Some(value) => value.clone(),
+                        None => value(key)?,
+                    };
+                    if let Some(value) = there {
+                        return Err(StoreError::Taken {
+                            key: key.clone(),
+                            value,
+                        });
+                    }
+                    ours.values.insert(key.clone(), Some(ours_now.clone()));
+                }
+                Op::Put { key, value } => drop(ours.values.insert(key.clone(), Some(value.clone()))),
+                Op::Delete { key } => drop(ours.values.insert(key.clone(), None)),
             }
         }
-        Op::Claim { key, .. } => match value(key) {
-            Some(value) => Err(StoreError::Taken {
-                key: key.clone(),
-                value,
-            }),
-            None => Ok(()),
-        },
-        Op::Put { .. } | Op::Delete { .. } => Ok(()),
+        self.lengths.extend(ours.lengths);
+        self.values.extend(ours.values);
+        Ok(())
     }
 }
 

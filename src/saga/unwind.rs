@@ -1,5 +1,9 @@
 //! One saga going backwards, from its journal alone: newest step first, each on its own, a failure never keeping the others.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
 use super::history::{Compensation, StepPhase, StepState};
 use super::journal::{Effect, Event};
 use super::run::{Saga, Stop};
@@ -25,11 +29,14 @@ impl<W: Send + Sync + 'static> Saga<W> {
             let reason = reason.to_owned();
             self.core.journal.append(Event::UnwindStarted { reason }).await?;
         }
-        for step in self.history().steps().iter().rev() {
-            let settled = matches!(step.compensation, Compensation::Completed(_) | Compensation::Failed(_));
-            if step.effect == Effect::Compensable && !settled {
-                self.take_back(registry, step).await?;
-            }
+        let unsettled = |step: &&StepState| {
+            step.effect == Effect::Compensable
+                && matches!(step.compensation, Compensation::None | Compensation::Started)
+        };
+        let steps: Vec<StepState> = history.steps().iter().filter(unsettled).cloned().collect();
+        drop(history);
+        for step in steps.iter().rev() {
+            self.take_back(registry, step).await?;
         }
         Ok(())
     }
@@ -47,10 +54,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 .await?;
             return Ok(());
         };
-        self.core
-            .journal
-            .append(Event::CompensationStarted { key: key.clone() })
-            .await?;
+        if step.compensation == Compensation::None {
+            let started = Event::CompensationStarted { key: key.clone() };
+            self.core.journal.append(started).await?;
+        }
         let context = Context {
             world: &*self.world,
             core: &self.core,
@@ -62,7 +69,14 @@ impl<W: Send + Sync + 'static> Saga<W> {
             if self.core.drain.is_cancelled() {
                 return Err(Stop::Suspended);
             }
-            let (message, retry_after) = match undo(&context, step).await {
+            // A bug in taking one step back must not keep the others.
+            let undone = AssertUnwindSafe(undo(&context, step)).catch_unwind().await;
+            let undone = undone.unwrap_or_else(|_| {
+                Err(StepError::permanent(
+                    "Shipmate met a bug in itself; its log has the details",
+                ))
+            });
+            let (message, retry_after) = match undone {
                 Ok(receipt) => {
                     let done = Event::CompensationCompleted { key, receipt };
                     self.core.journal.append_with_next(done).await;

@@ -11,7 +11,9 @@ async fn aborted_at(label: &str) {
     stage.plays_to(label).await;
     assert_ne!(stage.snapshot().await, before, "there is something to undo");
     stage.ana().aborts("a customer found a bug").await;
-    stage.reads("Everything is undone: aborted: a customer found a bug.").await;
+    stage
+        .reads("Everything is undone: aborted: a customer found a bug.")
+        .await;
     stage.reads("The workspace is deleted.").await;
     assert_eq!(stage.snapshot().await, before, "the clean slate");
     stage.closes().await;
@@ -43,7 +45,9 @@ async fn nothing_approved_says_so_and_leaves_the_clean_slate() {
     let stage = Stage::on(Scenario::NoApproved).await;
     let before = stage.snapshot().await;
     stage.ana().says("/deploy start").await;
-    stage.reads("nothing to ship: no open pull request into staging is approved and ready (#41 not approved;").await;
+    stage
+        .reads("nothing to ship: no open pull request into staging is approved and ready (#41 not approved;")
+        .await;
     stage.reads("Receipt, read back from GitHub").await;
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
@@ -57,7 +61,9 @@ async fn a_list_that_nobody_confirms_in_time_is_undone() {
     .await;
     let before = stage.snapshot().await;
     stage.ana().says("/deploy start").await;
-    stage.reads("Everything is undone: nobody confirmed the list of pull requests within").await;
+    stage
+        .reads("Everything is undone: nobody confirmed the list of pull requests within")
+        .await;
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
 }
@@ -67,9 +73,15 @@ async fn a_branch_with_somebody_elses_work_is_kept_and_said() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
     let branch = format!("deploy-{}", crate::happy_path::today());
-    stage.github().push(REPO, &branch, "eve", "src/hotfix.js", "1\n").await.unwrap();
+    stage
+        .github()
+        .push(REPO, &branch, "eve", "src/hotfix.js", "1\n")
+        .await
+        .unwrap();
     stage.ana().aborts("no").await;
-    stage.reads("Undone, but 1 thing could not be taken back and a person must look").await;
+    stage
+        .reads("Undone, but 1 thing could not be taken back and a person must look")
+        .await;
     stage.reads("is kept, because somebody pushed").await;
     assert!(stage.github().tip(REPO, &branch).await.is_some());
     let base = stage.github().pull(REPO, 41).await.unwrap().base;

@@ -26,12 +26,21 @@ async fn a_second_start_is_refused_while_one_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_are_refused_in_private_and_it_stands_in_the_journal() {
     let stage = Stage::new().await;
-    assert!(stage.eve().says("/deploy start").await.contains("You may not start a deployment here. @deployers may."));
+    assert!(
+        stage
+            .eve()
+            .says("/deploy start")
+            .await
+            .contains("You may not start a deployment here. @deployers may.")
+    );
     stage.plays_to("Confirm").await;
     stage.eve().clicks("Confirm").await;
     stage.eve().is_told("You may not confirm the list here.").await;
     assert!(stage.eve().says("/deploy abort").await.contains("You may not abort"));
-    let refusals = stage.events("web-1").into_iter().filter(|event| matches!(event, shipmate::saga::Event::Refused { .. }));
+    let refusals = stage
+        .events("web-1")
+        .into_iter()
+        .filter(|event| matches!(event, shipmate::saga::Event::Refused { .. }));
     assert_eq!(refusals.count(), 2);
     undone(stage).await;
 }
@@ -41,7 +50,10 @@ async fn whoever_started_can_not_approve() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
     stage.ana().clicks("Approve").await;
-    stage.ana().is_told("You started this deployment, so somebody else must approve it").await;
+    stage
+        .ana()
+        .is_told("You started this deployment, so somebody else must approve it")
+        .await;
     undone(stage).await;
 }
 
@@ -52,7 +64,9 @@ async fn the_first_click_wins_and_the_second_is_told() {
     let (channel, ts, action) = stage
         .until("the button", |workspace| {
             let (channel, messages) = workspace.channels.iter().next()?;
-            let message = messages.iter().find(|message| message.text.contains("Is this the train"))?;
+            let message = messages
+                .iter()
+                .find(|message| message.text.contains("Is this the train"))?;
             Some((channel.clone(), message.ts.clone(), "decide/confirm".to_owned()))
         })
         .await;
@@ -63,13 +77,18 @@ async fn the_first_click_wins_and_the_second_is_told() {
     // The card may be edited between the two clicks: then the second finds no button any more.
     assert!(ana.is_ok() || ben.is_ok());
     stage.sees("Approve").await;
-    let decided = stage.events("web-1").into_iter().filter(|event| matches!(event, shipmate::saga::Event::CheckpointDecided { .. }));
+    let decided = stage
+        .events("web-1")
+        .into_iter()
+        .filter(|event| matches!(event, shipmate::saga::Event::CheckpointDecided { .. }));
     assert_eq!(decided.count(), 1);
     if ana.is_ok() && ben.is_ok() {
         stage
             .until("the second click is told", |workspace| {
                 let told = [stage.ana().private(workspace), stage.ben().private(workspace)].concat();
-                told.iter().any(|message| message.contains("Already decided: Confirm")).then_some(())
+                told.iter()
+                    .any(|message| message.contains("Already decided: Confirm"))
+                    .then_some(())
             })
             .await;
     }
@@ -81,20 +100,35 @@ async fn an_edited_list_is_rehearsed_and_merged_in_the_typed_order() {
     let stage = Stage::new().await;
     stage.plays_to("Confirm").await;
     stage.ana().clicks("Edit list").await;
-    stage.until("the editor", |workspace| workspace.views.contains_key("U0ANA").then_some(())).await;
+    stage
+        .until("the editor", |workspace| {
+            workspace.views.contains_key("U0ANA").then_some(())
+        })
+        .await;
     let given = BTreeMap::from([
-        ("include_0".to_owned(), vec!["41".to_owned(), "44".to_owned(), "47".to_owned()]),
+        (
+            "include_0".to_owned(),
+            vec!["41".to_owned(), "44".to_owned(), "47".to_owned()],
+        ),
         ("order".to_owned(), vec!["#47, 41".to_owned()]),
     ]);
     assert_eq!(stage.slack().submits("U0ANA", &given).await.unwrap(), BTreeMap::new());
     stage.reads("Is this the train? 3 pull requests").await;
-    stage.reads("#42 Remember me on the login page · left out on request").await;
+    stage
+        .reads("#42 Remember me on the login page · left out on request")
+        .await;
     stage.ana().clicks("Confirm").await;
     stage.sees("Approve").await;
     stage.ben().clicks("Approve").await;
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 3 pull requests").await;
-    let merges: Vec<String> = stage.github().ledger(REPO).await.into_iter().filter(|line| line.starts_with("PUT pulls/4") && !line.contains("staging")).collect();
+    let merges: Vec<String> = stage
+        .github()
+        .ledger(REPO)
+        .await
+        .into_iter()
+        .filter(|line| line.starts_with("PUT pulls/4") && !line.contains("staging"))
+        .collect();
     let numbers: Vec<&str> = merges.iter().map(|line| &line[10..12]).collect();
     assert_eq!(numbers, ["47", "41", "44"]);
     stage.closes().await;
@@ -105,10 +139,17 @@ async fn nonsense_in_the_editor_is_said_in_the_editor() {
     let stage = Stage::new().await;
     stage.plays_to("Confirm").await;
     stage.ana().clicks("Edit list").await;
-    stage.until("the editor", |workspace| workspace.views.contains_key("U0ANA").then_some(())).await;
+    stage
+        .until("the editor", |workspace| {
+            workspace.views.contains_key("U0ANA").then_some(())
+        })
+        .await;
     let given = BTreeMap::from([("order".to_owned(), vec!["the small one first".to_owned()])]);
     let errors = stage.slack().submits("U0ANA", &given).await.unwrap();
-    assert_eq!(errors.get("order").map(String::as_str), Some("`the` is no pull request number."));
+    assert_eq!(
+        errors.get("order").map(String::as_str),
+        Some("`the` is no pull request number.")
+    );
     undone(stage).await;
 }
 
@@ -116,11 +157,19 @@ async fn nonsense_in_the_editor_is_said_in_the_editor() {
 async fn a_plan_that_changed_is_not_approved_but_shown_again() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
-    stage.github().push(REPO, "fix/cart-total", "ana", "src/extra.js", "1\n").await.unwrap();
+    stage
+        .github()
+        .push(REPO, "fix/cart-total", "ana", "src/extra.js", "1\n")
+        .await
+        .unwrap();
     stage.ben().clicks("Approve").await;
     stage.reads("The plan changed since you saw it last:").await;
     stage.reads("#44 was pushed to:").await;
-    assert_eq!(stage.github().pull(REPO, 41).await.unwrap().merged, None, "nothing is merged");
+    assert_eq!(
+        stage.github().pull(REPO, 41).await.unwrap().merged,
+        None,
+        "nothing is merged"
+    );
     undone(stage).await;
 }
 
@@ -148,8 +197,16 @@ async fn two_approvals_are_asked_of_two_people() {
     stage.ben().clicks("Approve").await;
     stage.reads("(1 of 2 approvals so far)").await;
     stage.ben().clicks("Approve").await;
-    assert_eq!(stage.github().pull(REPO, 41).await.unwrap().merged, None, "one person can't approve twice");
-    stage.slack().clicks("U0CHLOE", shipmate::sandbox::slack::model::CHANNEL, "Approve").await.unwrap();
+    assert_eq!(
+        stage.github().pull(REPO, 41).await.unwrap().merged,
+        None,
+        "one person can't approve twice"
+    );
+    stage
+        .slack()
+        .clicks("U0CHLOE", shipmate::sandbox::slack::model::CHANNEL, "Approve")
+        .await
+        .unwrap();
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped").await;
     stage.closes().await;
@@ -160,7 +217,13 @@ async fn an_abort_after_the_point_of_no_return_is_refused() {
     let stage = Stage::new().await;
     stage.plays_to("").await;
     stage.reads("After the release: 0 of 3 done").await;
-    assert!(stage.ana().says("/deploy abort").await.contains("The point of no return is passed"));
+    assert!(
+        stage
+            .ana()
+            .says("/deploy abort")
+            .await
+            .contains("The point of no return is passed")
+    );
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped").await;
     stage.closes().await;
@@ -170,7 +233,11 @@ async fn an_abort_after_the_point_of_no_return_is_refused() {
 async fn an_unknown_word_shows_help_and_does_nothing() {
     let stage = Stage::new().await;
     let answer = stage.ana().says("/deploy strat").await;
-    assert!(answer.contains("there is no `strat`; did you mean `start`?; nothing was done.") || answer.contains("did you mean"), "{answer}");
+    assert!(
+        answer.contains("there is no `strat`; did you mean `start`?; nothing was done.")
+            || answer.contains("did you mean"),
+        "{answer}"
+    );
     let help = stage.ana().says("/deploy help").await;
     insta::assert_snapshot!(help);
     assert!(stage.store.scan("lock/").unwrap().is_empty());
@@ -181,7 +248,13 @@ async fn an_unknown_word_shows_help_and_does_nothing() {
 async fn a_plan_touches_nothing() {
     let stage = Stage::new().await;
     let before = stage.snapshot().await;
-    assert!(stage.eve().says("/deploy plan minor --exclude #47").await.contains("Rehearsing"));
+    assert!(
+        stage
+            .eve()
+            .says("/deploy plan minor --exclude #47")
+            .await
+            .contains("Rehearsing")
+    );
     stage.eve().is_told("Dry run of web: nothing was touched").await;
     stage.eve().is_told("Version 1.4.2 → 1.5.0").await;
     assert_eq!(stage.snapshot().await, before);

@@ -12,15 +12,31 @@ async fn a_train_is_shipped_from_start_to_the_last_ticked_item() {
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
 
-    insta::assert_snapshot!(stage.github().ledger(REPO).await.join("\n").replace(&today(), "<today>"));
+    insta::assert_snapshot!(
+        stage
+            .github()
+            .ledger(REPO)
+            .await
+            .join("\n")
+            .replace(&today(), "<today>")
+    );
     for path in ["package.json", "Cargo.toml", "VERSION"] {
         let file = stage.github().file(REPO, "staging", path).await.unwrap();
         assert!(file.contains("1.4.3") && !file.contains("1.4.2"), "{path}: {file}");
     }
     let cargo = stage.github().file(REPO, "staging", "Cargo.toml").await.unwrap();
-    assert!(cargo.contains("version = \"1.4.3\" # kept in step with package.json"), "{cargo}");
-    let release = stage.snapshot().await["releases"][0]["body"].as_str().unwrap().to_owned();
-    assert!(release.starts_with("Automated release of v1.4.3"), "what the Action wrote stays: {release}");
+    assert!(
+        cargo.contains("version = \"1.4.3\" # kept in step with package.json"),
+        "{cargo}"
+    );
+    let release = stage.snapshot().await["releases"][0]["body"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        release.starts_with("Automated release of v1.4.3"),
+        "what the Action wrote stays: {release}"
+    );
     for link in ["[#41]", "[#42]", "[#44]", "[#47]", "[#28]", "[#31]", "[#33]"] {
         assert!(release.contains(link), "{link} is missing: {release}");
     }
@@ -41,7 +57,10 @@ async fn the_thread_reads_as_a_calm_colleague_writes() {
         })
         .await;
     let transcript = stage.slack().transcript().replace(&today(), "<today>");
-    let transcript = regex::Regex::new(r"\d+ s\b|\b[0-9a-f]{12}\b").unwrap().replace_all(&transcript, "<…>").into_owned();
+    let transcript = regex::Regex::new(r"\d+ s\b|\b[0-9a-f]{12}\b")
+        .unwrap()
+        .replace_all(&transcript, "<…>")
+        .into_owned();
     insta::assert_snapshot!(transcript);
     stage.closes().await;
 }
@@ -56,11 +75,16 @@ async fn every_line_of_the_runbook_is_journaled_in_its_order() {
     let first_seen = |name: &str| {
         let event_of = |key: &str| key == name || key.starts_with(&format!("{name}/"));
         history.records().iter().position(|record| match &record.event {
-            shipmate::saga::Event::StepStarted { key, .. } | shipmate::saga::Event::CheckpointOpened { key, .. } => event_of(key),
+            shipmate::saga::Event::StepStarted { key, .. } | shipmate::saga::Event::CheckpointOpened { key, .. } => {
+                event_of(key)
+            }
             _ => false,
         })
     };
-    let places: Vec<usize> = RUNBOOK.iter().map(|line| first_seen(line.name).unwrap_or_else(|| panic!("{} is not in the journal", line.name))).collect();
+    let places: Vec<usize> = RUNBOOK
+        .iter()
+        .map(|line| first_seen(line.name).unwrap_or_else(|| panic!("{} is not in the journal", line.name)))
+        .collect();
     assert!(places.is_sorted(), "{places:?}");
     stage.closes().await;
 }

@@ -5,10 +5,10 @@
 
 mod stage;
 
-mod happy_path;
 mod abort;
-mod restart;
-mod decisions;
-mod crashes;
-mod faults;
 mod bad_days;
+mod crashes;
+mod decisions;
+mod faults;
+mod happy_path;
+mod restart;

@@ -15,7 +15,12 @@ async fn a_restart_at_each_checkpoint_goes_on() {
     stage.restart().await;
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
-    let posts: Vec<String> = stage.slack().ledger().into_iter().filter(|line| line.starts_with("chat.postMessage")).collect();
+    let posts: Vec<String> = stage
+        .slack()
+        .ledger()
+        .into_iter()
+        .filter(|line| line.starts_with("chat.postMessage"))
+        .collect();
     let mut once = posts.clone();
     once.sort();
     once.dedup();

@@ -85,7 +85,9 @@ impl Stage {
             store: Some(Arc::new(store) as Arc<dyn Store>),
         };
         let running = app::start(setup).await.unwrap();
-        tokio::time::timeout(LIMIT, running.ready()).await.expect("Slack's socket comes up");
+        tokio::time::timeout(LIMIT, running.ready())
+            .await
+            .expect("Slack's socket comes up");
         self.running = Some(running);
     }
 
@@ -132,7 +134,12 @@ impl Stage {
     /// The journal of a deployment, running or ended.
     pub fn journal(&self, id: &str) -> Journal {
         let found = self.running().engine.journal(id).unwrap();
-        found.unwrap_or_else(|| panic!("there is no deployment {id}; the channel:\n{}", self.slack().transcript()))
+        found.unwrap_or_else(|| {
+            panic!(
+                "there is no deployment {id}; the channel:\n{}",
+                self.slack().transcript()
+            )
+        })
     }
 
     /// All events of a deployment by name, for messages.
@@ -188,7 +195,11 @@ impl Stage {
 
     /// Ticks everything once it is shown.
     pub async fn ticks_everything(&self) {
-        for (who, item) in [("U0ANA", "Log in and out"), ("U0BEN", "Watch the error rate"), ("U0ANA", "Tell support")] {
+        for (who, item) in [
+            ("U0ANA", "Log in and out"),
+            ("U0BEN", "Watch the error rate"),
+            ("U0ANA", "Tell support"),
+        ] {
             self.until(&format!("a box beside {item:?}"), |workspace| {
                 let messages = workspace.channels.get(CHANNEL)?;
                 messages.iter().any(|message| has_box(message, item)).then_some(())
@@ -204,14 +215,17 @@ impl Stage {
         assert_eq!(self.slack().violations(), [] as [&str; 0], "Slack's rules are kept");
         let locks = self.store.scan("lock/").unwrap();
         assert_eq!(locks, [], "nothing is left running");
-        let left = std::fs::read_dir(self.sandbox.workspaces()).map(|entries| entries.count()).unwrap_or(0);
+        let left = std::fs::read_dir(self.sandbox.workspaces())
+            .map(|entries| entries.count())
+            .unwrap_or(0);
         assert_eq!(left, 0, "no workspace is left");
     }
 }
 
 fn has_button(message: &Message, label: &str) -> bool {
     let rows = message.blocks.iter().filter_map(|block| block["elements"].as_array());
-    rows.flatten().any(|element| element["type"] == "button" && element["text"]["text"] == label)
+    rows.flatten()
+        .any(|element| element["type"] == "button" && element["text"]["text"] == label)
 }
 
 fn has_box(message: &Message, beside: &str) -> bool {
@@ -225,7 +239,9 @@ impl Person<'_> {
     /// Types in the deploy channel; answers with what only they see.
     pub async fn says(&self, text: &str) -> String {
         let answer = self.stage.slack().says(self.id, CHANNEL, text).await;
-        answer.unwrap_or_else(|error| panic!("{text}: {error}")).unwrap_or_default()
+        answer
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+            .unwrap_or_default()
     }
 
     pub async fn clicks(&self, label: &str) {
@@ -235,22 +251,35 @@ impl Person<'_> {
     /// Presses Abort, reads the dialogue, gives a reason, and presses Abort again.
     pub async fn aborts(&self, reason: &str) {
         self.clicks("Abort").await;
-        self.stage.until("the abort dialogue", |workspace| workspace.views.contains_key(self.id).then_some(())).await;
+        self.stage
+            .until("the abort dialogue", |workspace| {
+                workspace.views.contains_key(self.id).then_some(())
+            })
+            .await;
         let given = BTreeMap::from([("reason".to_owned(), vec![reason.to_owned()])]);
-        assert_eq!(self.stage.slack().submits(self.id, &given).await.unwrap(), BTreeMap::new());
+        assert_eq!(
+            self.stage.slack().submits(self.id, &given).await.unwrap(),
+            BTreeMap::new()
+        );
     }
 
     /// What only they see, newest last.
     pub fn private(&self, workspace: &Workspace) -> Vec<String> {
-        let only = workspace.visible(CHANNEL, self.id).filter(|message| message.only_for.is_some());
-        only.map(|message| shipmate::sandbox::slack::transcript::one(message, "")).collect()
+        let only = workspace
+            .visible(CHANNEL, self.id)
+            .filter(|message| message.only_for.is_some());
+        only.map(|message| shipmate::sandbox::slack::transcript::one(message, ""))
+            .collect()
     }
 
     /// Waits until a private answer reads so.
     pub async fn is_told(&self, text: &str) {
         self.stage
             .until(&format!("{text:?} for {} alone", self.id), |workspace| {
-                self.private(workspace).iter().any(|message| message.contains(text)).then_some(())
+                self.private(workspace)
+                    .iter()
+                    .any(|message| message.contains(text))
+                    .then_some(())
             })
             .await;
     }

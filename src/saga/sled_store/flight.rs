@@ -1,0 +1,120 @@
+//! Flight recorders: one readable file a saga, beside the database. Its whole lines are the witness of how long the journal must be.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::journal::Record;
+
+/// Where all recorders of a data directory are.
+pub fn folder(dir: &Path) -> PathBuf {
+    dir.join("flight")
+}
+
+/// The recorder of one saga.
+pub fn file(dir: &Path, saga: &str) -> PathBuf {
+    folder(dir).join(format!("{saga}.jsonl"))
+}
+
+/// All recorders in a folder, with their sagas.
+pub fn all(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let saga = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jsonl"));
+        if let Some(saga) = saga {
+            found.push((saga.to_owned(), path.clone()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// How far a recorder can be trusted.
+#[derive(Default)]
+pub struct Witness {
+    /// Whole lines: events that were durable.
+    pub lines: u64,
+    /// Bytes of those lines; what follows is half a line.
+    pub bytes: u64,
+}
+
+/// Counts the whole lines of a recorder. After a power cut its end may be blank or half a line.
+pub fn witness(file: &Path) -> io::Result<Witness> {
+    let mut found = Witness::default();
+    let file = match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        opened => opened?,
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && is_whole(&line) {
+        found.lines += 1;
+        found.bytes += line.len() as u64;
+        line.clear();
+    }
+    Ok(found)
+}
+
+fn is_whole(line: &[u8]) -> bool {
+    line.starts_with(b"{") && line.ends_with(b"}\n")
+}
+
+/// All records of a recorder. Only its end may be torn: a broken line with whole ones after it would shorten the journal unnoticed.
+pub fn read(file: &Path) -> Result<Vec<Record>, String> {
+    let bytes = fs::read(file).map_err(|error| error.to_string())?;
+    let mut records: Vec<Record> = Vec::new();
+    let mut torn = None;
+    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let number = number + 1;
+        if !is_whole(line) {
+            torn = torn.or(Some(number));
+            continue;
+        }
+        if let Some(torn) = torn {
+            return Err(format!("line {torn} is broken"));
+        }
+        let record: Record = serde_json::from_slice(line).map_err(|error| format!("line {number}: {error}"))?;
+        if record.seq != records.len() as u64 {
+            return Err(format!("line {number} is event {}", record.seq));
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Appends whole lines.
+pub fn write(file: &Path, lines: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+    file.write_all(lines)
+}
+
+/// Brings a recorder that a kill left short, or with half a line, up to date.
+pub fn catch_up(file: &Path, trusted: &Witness, records: &[Record]) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for record in records.iter().skip(trusted.lines as usize) {
+        serde_json::to_writer(&mut lines, record)?;
+        lines.push(b'\n');
+    }
+    let out = OpenOptions::new().create(true).truncate(false).write(true).open(file)?;
+    out.set_len(trusted.bytes)?;
+    drop(out);
+    write(file, &lines)
+}
+
+/// Whether a recorder needs catching up with a journal of this length.
+pub fn is_behind(file: &Path, witness: &Witness, length: u64) -> bool {
+    witness.lines != length || !fs::metadata(file).is_ok_and(|file| file.len() == witness.bytes)
+}
+
+/// Moves a recorder to the archive, for good before the journal itself goes.
+pub fn archive(dir: &Path, saga: &str) -> io::Result<()> {
+    let archive = folder(dir).join("archive");
+    fs::create_dir_all(&archive)?;
+    match fs::rename(file(dir, saga), archive.join(format!("{saga}.jsonl"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::open(archive)?.sync_all()?;
+    File::open(folder(dir))?.sync_all()
+}

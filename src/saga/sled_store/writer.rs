@@ -1,0 +1,196 @@
+//! The one thread that writes: it takes all commits that wait, makes them durable with one flush and one sync, and tells everybody.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::oneshot;
+
+use super::super::journal::Record;
+use super::super::store::{Head, Op, Staged, StoreError};
+use super::{Shared, flight, journals, value_key};
+
+/// Told once the work is durable, or why it isn't.
+pub type Reply = oneshot::Sender<Result<(), StoreError>>;
+
+/// What the writer is asked to do.
+pub enum Work {
+    /// A commit.
+    Commit(Vec<Op>, Reply),
+    /// A journal goes; its flight recorder is archived.
+    Retire(String, Reply),
+}
+
+/// The writer's state.
+pub struct Writer {
+    /// With the readers.
+    pub shared: Arc<Shared>,
+    /// A second handle of the database file: syncing it is what makes a flush survive a power cut.
+    pub sync: File,
+    /// After one failed flush sled fails all later ones: nothing is accepted any more.
+    pub failed: Option<StoreError>,
+}
+
+/// Commits that become durable together.
+#[derive(Default)]
+struct Group {
+    batch: sled::Batch,
+    staged: Staged,
+    grown: Vec<Growth>,
+    retired: Vec<String>,
+    replies: Vec<Reply>,
+}
+
+/// What a commit adds to one journal.
+struct Growth {
+    saga: String,
+    events: u64,
+    started_us: i64,
+    /// For the flight recorder.
+    lines: Vec<u8>,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Growth {
+    fn new(saga: String, records: &[Record]) -> Result<Option<Self>, StoreError> {
+        let Some(first) = records.first() else {
+            return Ok(None);
+        };
+        let mut growth = Self {
+            events: records.len() as u64,
+            started_us: first.at.timestamp_micros(),
+            lines: Vec::new(),
+            entries: Vec::new(),
+            saga,
+        };
+        for record in records {
+            let json = serde_json::to_vec(record)
+                .map_err(|error| StoreError::Failed(format!("an event can't be written: {error}")))?;
+            growth
+                .entries
+                .extend(journals::entries(&growth.saga, record.seq, &json));
+            growth.lines.extend(json);
+            growth.lines.push(b'\n');
+        }
+        Ok(Some(growth))
+    }
+}
+
+impl Writer {
+    /// Works until everybody who could ask has gone.
+    pub fn serve(mut self, queue: &Receiver<Work>) {
+        while let Ok(first) = queue.recv() {
+            let mut group = Group::default();
+            for work in std::iter::once(first).chain(queue.try_iter()) {
+                self.take(work, &mut group);
+            }
+            self.commit(group);
+        }
+    }
+
+    fn take(&self, work: Work, group: &mut Group) {
+        let (taken, reply) = match (&self.failed, work) {
+            (Some(error), Work::Commit(_, reply) | Work::Retire(_, reply)) => (Err(error.clone()), reply),
+            (None, Work::Commit(ops, reply)) => (self.accept(ops, group), reply),
+            (None, Work::Retire(saga, reply)) => (self.retire(saga, group), reply),
+        };
+        match taken {
+            Ok(()) => group.replies.push(reply),
+            // Whoever asked may have gone.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn accept(&self, ops: Vec<Op>, group: &mut Group) -> Result<(), StoreError> {
+        let stored = |saga: &str| self.shared.heads().get(saga).map_or(0, |head| head.length);
+        group.staged.accept(&ops, stored, |key| self.shared.value(key))?;
+        for op in ops {
+            match op {
+                Op::Append { saga, records } => {
+                    let Some(mut growth) = Growth::new(saga, &records)? else {
+                        continue;
+                    };
+                    for (key, value) in std::mem::take(&mut growth.entries) {
+                        group.batch.insert(key, value);
+                    }
+                    group.grown.push(growth);
+                }
+                Op::Claim { key, value } | Op::Put { key, value } => {
+                    group.batch.insert(value_key(&key), value.to_string().into_bytes());
+                }
+                Op::Delete { key } => group.batch.remove(value_key(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The recorder goes first: one without a journal would be taken for the witness of a lost one.
+    fn retire(&self, saga: String, group: &mut Group) -> Result<(), StoreError> {
+        flight::archive(&self.shared.dir, &saga)
+            .map_err(|error| StoreError::Failed(format!("the flight recorder of {saga} can't be archived: {error}")))?;
+        for key in self.shared.db.scan_prefix(journals::prefix(&saga)).keys() {
+            group
+                .batch
+                .remove(key.map_err(|error| StoreError::Failed(error.to_string()))?);
+        }
+        group.retired.push(saga);
+        Ok(())
+    }
+
+    fn commit(&mut self, group: Group) {
+        if group.replies.is_empty() {
+            return;
+        }
+        let durable = self.make_durable(group.batch);
+        if durable.is_ok() {
+            self.note_heads(&group.grown, &group.retired);
+        }
+        for reply in group.replies {
+            let _ = reply.send(durable.clone());
+        }
+        match durable {
+            Ok(()) => self.note_flights(&group.grown),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            StoreError::Failed(format!(
+                "the journal in {} can't be written: {error}. Free some space or mend the disk and start Shipmate again: it goes on where it was",
+                self.shared.dir.display()
+            ))
+        };
+        self.shared.db.apply_batch(batch).map_err(|error| failed(&error))?;
+        self.shared.db.flush().map_err(|error| failed(&error))?;
+        self.sync.sync_data().map_err(|error| failed(&error))?;
+        self.shared.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn note_heads(&self, grown: &[Growth], retired: &[String]) {
+        let mut heads = self.shared.heads();
+        for growth in grown {
+            let head = heads.entry(growth.saga.clone()).or_insert_with(|| Head {
+                saga: growth.saga.clone(),
+                length: 0,
+                started_us: growth.started_us,
+            });
+            head.length += growth.events;
+        }
+        for saga in retired {
+            heads.remove(saga);
+        }
+    }
+
+    /// After everybody has been told: the recorder is not the truth, and a line that a kill keeps out is added at the next open.
+    fn note_flights(&self, grown: &[Growth]) {
+        for growth in grown {
+            let file = flight::file(&self.shared.dir, &growth.saga);
+            if let Err(error) = flight::write(&file, &growth.lines) {
+                tracing::warn!(deployment = %growth.saga, %error, "the flight recorder can't be written");
+            }
+        }
+    }
+}
