@@ -21,8 +21,8 @@ use crate::saga::store::StoreError;
 use crate::saga::{Engine, Journal};
 use crate::slack::{self, Content, ErrorKind, Metadata, Post, Slack, Ts};
 
-/// After a failed round Slack is tried again after this long, or what it asks for.
-const AGAIN: Duration = Duration::from_secs(5);
+/// After a failed round Slack is tried again after so many gaps, or what it asks for.
+const GAPS_AFTER_FAILURE: u32 = 4;
 
 /// The projector of all deployments.
 #[derive(Clone)]
@@ -116,13 +116,14 @@ impl Projector {
                 Ok(false) => self.gap,
                 Err(Halt::Store(error)) => {
                     tracing::error!(deployment = %id, %error, "can't note what was posted");
+                    self.engine.store_failed(&error);
                     return;
                 }
                 Err(Halt::Slack(error)) => {
                     tracing::warn!(deployment = %id, %error, "Slack does not show the latest state yet");
                     match error.kind {
                         ErrorKind::RateLimited(asked_for) => asked_for,
-                        _ => AGAIN,
+                        _ => self.gap * GAPS_AFTER_FAILURE,
                     }
                 }
             };

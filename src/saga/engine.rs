@@ -282,6 +282,11 @@ impl<F: Workflow> Engine<F> {
         }
     }
 
+    /// Ends the process as a failed commit of a saga does: for whoever else writes to the store.
+    pub fn store_failed(&self, error: &StoreError) {
+        self.fail(error);
+    }
+
     fn fail(&self, error: &StoreError) {
         tracing::error!(%error, "the store has failed; stopping");
         self.inner.fatal.send_if_modified(|fatal| {

@@ -50,7 +50,7 @@ async fn dismissed_approvals_are_put_to_the_approver() {
     stage
         .reads("GitHub dismissed these approvals because of the retarget.")
         .await;
-    stage.reads("#42: dan, ana").await;
+    stage.reads("#42: ana, dan").await;
     stage.ana().clicks("Ask reviewers again").await;
     stage
         .until("reviewers asked again", |workspace| {
@@ -62,7 +62,7 @@ async fn dismissed_approvals_are_put_to_the_approver() {
                 .then_some(())
         })
         .await;
-    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["dan", "ana"]);
+    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["ana", "dan"]);
     stage.ben().clicks("Approve").await;
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
@@ -75,9 +75,9 @@ async fn after_an_abort_the_dismissed_reviews_are_asked_for_again() {
     stage.plays_to("Approve").await;
     stage.ana().aborts("no").await;
     stage
-        .reads("dan, ana lost their approval; a new review was asked for.")
+        .reads("ana, dan lost their approval; a new review was asked for.")
         .await;
-    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["dan", "ana"]);
+    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["ana", "dan"]);
     assert_eq!(stage.github().pull(REPO, 42).await.unwrap().base, "staging");
     stage.closes().await;
 }

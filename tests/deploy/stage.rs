@@ -44,6 +44,11 @@ impl Stage {
     /// A stage whose project is configured differently.
     pub async fn with(scenario: Scenario, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // `RUST_LOG=shipmate=debug cargo test --test deploy NAME -- --nocapture` shows what the bot logs.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let options = Options {
             pace: github::Pace::Instant,
             scenario,
@@ -77,7 +82,7 @@ impl Stage {
                 retry: RetryPolicy {
                     base: Duration::from_millis(2),
                     max: Duration::from_millis(20),
-                    attempts: 6,
+                    attempts: 40,
                 },
                 card_gap: Duration::from_millis(5),
                 settle: Duration::from_millis(1),
