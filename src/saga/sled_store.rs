@@ -107,6 +107,7 @@ impl SledStore {
         let writer = Writer {
             shared: shared.clone(),
             sync,
+            flights: flight::Flights::new(dir),
             failed: None,
         };
         let writer = std::thread::Builder::new()
