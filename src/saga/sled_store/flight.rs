@@ -45,10 +45,7 @@ pub struct Witness {
 /// Counts the whole lines of a recorder. After a power cut its end may be blank or half a line.
 pub fn witness(file: &Path) -> io::Result<Witness> {
     let mut found = Witness::default();
-    let file = match File::open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        opened => opened?,
-    };
+    let file = File::open(file)?;
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 && is_whole(&line) {
