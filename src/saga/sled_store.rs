@@ -31,6 +31,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use flight::Witness;
 pub use import::import;
 use writer::{Reply, Work, Writer};
 
@@ -107,6 +108,7 @@ impl SledStore {
         let writer = Writer {
             shared: shared.clone(),
             sync,
+            flights: flight::Flights::new(dir),
             failed: None,
         };
         let writer = std::thread::Builder::new()
@@ -283,6 +285,7 @@ fn verify(db: &sled::Db, dir: &Path) -> Result<HashMap<String, Head>, StoreError
     let found = catch_unwind(AssertUnwindSafe(|| journals::survey(db)))
         .map_err(unreadable)?
         .map_err(|flaw| explained(dir, flaw))?;
+    let mut witnesses: HashMap<String, Witness> = HashMap::new();
     for (saga, file) in flight::all(&flight::folder(dir)).map_err(|error| broken(&error))? {
         let witness = flight::witness(&file).map_err(|error| broken(&error))?;
         let length = found.get(&saga).map_or(0, |journal| journal.length);
@@ -292,10 +295,11 @@ fn verify(db: &sled::Db, dir: &Path) -> Result<HashMap<String, Head>, StoreError
                 witness.lines
             )));
         }
+        witnesses.insert(saga, witness);
     }
     for (saga, journal) in &found {
         let file = flight::file(dir, saga);
-        let witness = flight::witness(&file).map_err(|error| broken(&error))?;
+        let witness = witnesses.remove(saga).unwrap_or_default();
         if flight::is_behind(&file, &witness, journal.length) {
             let records = journals::load(db, saga).map_err(|flaw| explained(dir, flaw))?;
             flight::catch_up(&file, &witness, &records).map_err(|error| broken(&error))?;

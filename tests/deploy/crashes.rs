@@ -34,7 +34,12 @@ async fn effects(stage: &Stage) -> Effects {
     };
     let github = stage.github().ledger(REPO).await.into_iter().map(stripped).collect();
     let mut posts = BTreeMap::new();
-    for line in stage.slack().ledger().into_iter().filter(|line| line.starts_with("chat.postMessage")) {
+    for line in stage
+        .slack()
+        .ledger()
+        .into_iter()
+        .filter(|line| line.starts_with("chat.postMessage"))
+    {
         *posts.entry(line).or_default() += 1;
     }
     Effects { github, posts }
@@ -44,12 +49,18 @@ async fn effects(stage: &Stage) -> Effects {
 fn turn(workspace: &Workspace, story: Story) -> Option<&'static str> {
     let text = shipmate::sandbox::slack::transcript::channel(workspace, CHANNEL);
     let has = |part: &str| text.contains(part);
-    if has("completed · 1.4.3 shipped with 4 pull requests in") && has("Everything ticked") || has("undone · Everything is undone") {
+    if has("completed · 1.4.3 shipped with 4 pull requests in") && has("Everything ticked")
+        || has("undone · Everything is undone")
+    {
         Some("over")
     } else if has("[Confirm]") {
         Some("Confirm")
     } else if has("[Approve]") {
-        Some(if story == Story::AbortAtApprove { "/deploy abort" } else { "Approve" })
+        Some(if story == Story::AbortAtApprove {
+            "/deploy abort"
+        } else {
+            "Approve"
+        })
     } else if has("[ ] Done") {
         Some("tick")
     } else {
@@ -99,7 +110,12 @@ async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
     }
     // The last message may be on its way.
     let _ = slack.wait_for(LIMIT, "the outcome in the thread", |workspace| {
-        let outcome = |message: &&shipmate::sandbox::slack::model::Message| message.metadata.as_ref().is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome");
+        let outcome = |message: &&shipmate::sandbox::slack::model::Message| {
+            message
+                .metadata
+                .as_ref()
+                .is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
+        };
         workspace.channels.get(CHANNEL)?.iter().find(outcome).map(drop)
     });
     stage.stop().await;
@@ -110,7 +126,10 @@ async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
 
 async fn survives_every_crash(story: Story) {
     let (golden, commits) = played(story, None).await;
-    let every = std::env::var("SHIPMATE_CRASH_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let every = std::env::var("SHIPMATE_CRASH_EVERY")
+        .ok()
+        .and_then(|every| every.parse().ok())
+        .unwrap_or(EVERY);
     let mut cases = 0;
     for commit in (0..commits).step_by(every) {
         let (crashed, _) = played(story, Some(commit)).await;

@@ -60,7 +60,12 @@ async fn ends_the_same(kind: Kind, when: When) {
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
     let effects = stage.github().ledger(REPO).await;
-    let strip = |lines: Vec<String>| lines.into_iter().map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let strip = |lines: Vec<String>| {
+        lines
+            .into_iter()
+            .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(strip(effects), strip(expected), "{kind:?} {when:?}");
     stage.closes().await;
 }

@@ -1,5 +1,6 @@
 //! Flight recorders: one readable file a saga, beside the database. Its whole lines are the witness of how long the journal must be.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -42,10 +43,7 @@ pub struct Witness {
 /// Counts the whole lines of a recorder. After a power cut its end may be blank or half a line.
 pub fn witness(file: &Path) -> io::Result<Witness> {
     let mut found = Witness::default();
-    let file = match File::open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        opened => opened?,
-    };
+    let file = File::open(file)?;
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 && is_whole(&line) {
@@ -83,10 +81,46 @@ pub fn read(file: &Path) -> Result<Vec<Record>, String> {
     Ok(records)
 }
 
-/// Appends whole lines.
-pub fn write(file: &Path, lines: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
-    file.write_all(lines)
+/// Recorders that are being written: each stays open, up to [`OPEN`] of them.
+pub struct Flights {
+    dir: PathBuf,
+    open: HashMap<String, File>,
+}
+
+/// So many file handles at most.
+const OPEN: usize = 128;
+
+impl Flights {
+    /// Of a data directory.
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Appends whole lines to a saga's recorder.
+    pub fn write(&mut self, saga: &str, lines: &[u8]) -> io::Result<()> {
+        if let Some(mut file) = self.open.get(saga) {
+            return file.write_all(lines);
+        }
+        if self.open.len() >= OPEN {
+            self.open.clear();
+        }
+        let mut opened = append_to(&file(&self.dir, saga))?;
+        opened.write_all(lines)?;
+        self.open.insert(saga.to_owned(), opened);
+        Ok(())
+    }
+
+    /// Lets go of a recorder that is about to be moved.
+    pub fn close(&mut self, saga: &str) {
+        self.open.remove(saga);
+    }
+}
+
+fn append_to(file: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(file)
 }
 
 /// Brings a recorder that a kill left short, or with half a line, up to date.
@@ -99,7 +133,7 @@ pub fn catch_up(file: &Path, trusted: &Witness, records: &[Record]) -> io::Resul
     let out = OpenOptions::new().create(true).truncate(false).write(true).open(file)?;
     out.set_len(trusted.bytes)?;
     drop(out);
-    write(file, &lines)
+    append_to(file)?.write_all(&lines)
 }
 
 /// Whether a recorder needs catching up with a journal of this length.

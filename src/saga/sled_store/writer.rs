@@ -28,6 +28,8 @@ pub struct Writer {
     pub shared: Arc<Shared>,
     /// A second handle of the database file: syncing it is what makes a flush survive a power cut.
     pub sync: File,
+    /// Open flight recorders.
+    pub flights: flight::Flights,
     /// After one failed flush sled fails all later ones: nothing is accepted any more.
     pub failed: Option<StoreError>,
 }
@@ -35,12 +37,15 @@ pub struct Writer {
 /// Commits that become durable together.
 #[derive(Default)]
 struct Group {
-    batch: sled::Batch,
+    writes: Vec<Write>,
     staged: Staged,
     grown: Vec<Growth>,
     retired: Vec<String>,
     replies: Vec<Reply>,
 }
+
+/// A key with its new value, or without one.
+type Write = (Vec<u8>, Option<Vec<u8>>);
 
 /// What a commit adds to one journal.
 struct Growth {
@@ -89,7 +94,7 @@ impl Writer {
         }
     }
 
-    fn take(&self, work: Work, group: &mut Group) {
+    fn take(&mut self, work: Work, group: &mut Group) {
         let (taken, reply) = match (&self.failed, work) {
             (Some(error), Work::Commit(_, reply) | Work::Retire(_, reply)) => (Err(error.clone()), reply),
             (None, Work::Commit(ops, reply)) => (self.accept(ops, group), reply),
@@ -112,27 +117,28 @@ impl Writer {
                         continue;
                     };
                     for (key, value) in std::mem::take(&mut growth.entries) {
-                        group.batch.insert(key, value);
+                        group.writes.push((key, Some(value)));
                     }
                     group.grown.push(growth);
                 }
                 Op::Claim { key, value } | Op::Put { key, value } => {
-                    group.batch.insert(value_key(&key), value.to_string().into_bytes());
+                    let value = value.to_string().into_bytes();
+                    group.writes.push((value_key(&key), Some(value)));
                 }
-                Op::Delete { key } => group.batch.remove(value_key(&key)),
+                Op::Delete { key } => group.writes.push((value_key(&key), None)),
             }
         }
         Ok(())
     }
 
     /// The recorder goes first: one without a journal would be taken for the witness of a lost one.
-    fn retire(&self, saga: String, group: &mut Group) -> Result<(), StoreError> {
+    fn retire(&mut self, saga: String, group: &mut Group) -> Result<(), StoreError> {
+        self.flights.close(&saga);
         flight::archive(&self.shared.dir, &saga)
             .map_err(|error| StoreError::Failed(format!("the flight recorder of {saga} can't be archived: {error}")))?;
         for key in self.shared.db.scan_prefix(journals::prefix(&saga)).keys() {
-            group
-                .batch
-                .remove(key.map_err(|error| StoreError::Failed(error.to_string()))?);
+            let key = key.map_err(|error| StoreError::Failed(error.to_string()))?;
+            group.writes.push((key.to_vec(), None));
         }
         group.retired.push(saga);
         Ok(())
@@ -142,7 +148,7 @@ impl Writer {
         if group.replies.is_empty() {
             return;
         }
-        let durable = self.make_durable(group.batch);
+        let durable = self.make_durable(group.writes);
         if durable.is_ok() {
             self.note_heads(&group.grown, &group.retired);
         }
@@ -155,15 +161,21 @@ impl Writer {
         }
     }
 
-    fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
+    fn make_durable(&self, mut writes: Vec<Write>) -> Result<(), StoreError> {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Failed(format!(
                 "the journal in {} can't be written: {error}. Free some space or mend the disk and start Shipmate again: it goes on where it was",
                 self.shared.dir.display()
             ))
         };
-        self.shared.db.apply_batch(batch).map_err(|error| failed(&error))?;
-        self.shared.db.flush().map_err(|error| failed(&error))?;
+        let db = &self.shared.db;
+        let written = match (writes.pop(), writes.is_empty()) {
+            // One entry is whole or not there by itself; a batch would cost a second log entry.
+            (Some((key, Some(value))), true) => db.insert(key, value).map(drop),
+            (last, _) => db.apply_batch(batch(writes.into_iter().chain(last))),
+        };
+        written.map_err(|error| failed(&error))?;
+        db.flush().map_err(|error| failed(&error))?;
         self.sync.sync_data().map_err(|error| failed(&error))?;
         self.shared.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -185,12 +197,22 @@ impl Writer {
     }
 
     /// After everybody has been told: the recorder is not the truth, and a line that a kill keeps out is added at the next open.
-    fn note_flights(&self, grown: &[Growth]) {
+    fn note_flights(&mut self, grown: &[Growth]) {
         for growth in grown {
-            let file = flight::file(&self.shared.dir, &growth.saga);
-            if let Err(error) = flight::write(&file, &growth.lines) {
+            if let Err(error) = self.flights.write(&growth.saga, &growth.lines) {
                 tracing::warn!(deployment = %growth.saga, %error, "the flight recorder can't be written");
             }
         }
     }
+}
+
+fn batch(writes: impl Iterator<Item = Write>) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in writes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
 }
