@@ -1,4 +1,17 @@
 //! Shipmate: a release train as a durable saga, driven from Slack.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`saga`] | the engine: journaled steps, checkpoints, unwinding; knows none of its neighbours |
+//! | [`git`], [`github`], [`slack`] | the outside world behind narrow traits |
+//! | [`config`] | settings and secrets |
+//! | [`deploy`] | the runbook: `deploy()` reads like the sixteen steps by hand, one file a phase |
+//! | [`bot`] | what people type, click and see in Slack |
+//! | [`web`] | health, readiness, webhooks |
+//! | [`sandbox`] | doubles of Slack and GitHub, and the page to play on |
+//! | [`app`] | the wiring |
+//!
+//! The runbook's steps, with the file of each, stand in the README and in [`deploy::runbook::RUNBOOK`]; a test compares them.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test's panic is its message"))]
 
 pub mod app;

@@ -55,7 +55,7 @@ async fn bumped(
     version: &VersionPlan,
 ) -> Result<Vec<(String, Vec<u8>)>, StepError> {
     let files = read_versions(world, clone, tip).await?;
-    let mut changed = Vec::new();
+    let mut changed: Vec<(String, Vec<u8>)> = Vec::new();
     for (file, now) in world.project.version_files.iter().zip(files) {
         if now.version != version.from && now.version != version.to {
             return Err(StepError::permanent(format!(
@@ -63,8 +63,14 @@ async fn bumped(
                 now.path, now.version, version.from
             )));
         }
-        let bytes = version::write_version(file, &now.bytes, &version.to).map_err(StepError::Permanent)?;
-        changed.push((now.path, bytes));
+        // One file may carry the version in several places.
+        let known = changed.iter().position(|(path, _)| *path == now.path);
+        let before = known.map_or(&now.bytes, |known| &changed[known].1);
+        let after = version::write_version(file, before, &version.to).map_err(StepError::Permanent)?;
+        match known {
+            Some(known) => changed[known].1 = after,
+            None => changed.push((now.path, after)),
+        }
     }
     Ok(changed)
 }

@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_says_the_same() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        let rows: Vec<&str> = readme.lines().filter(|line| line.contains("| `src/deploy/")).collect();
+        let row = |line: &Line| {
+            let people = if line.checkpoint { " (people)" } else { "" };
+            format!("| {} | `{}`{people} | `{}` |", line.phase.title(), line.name, line.file)
+        };
+        assert_eq!(rows, RUNBOOK.iter().map(row).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_key_belongs_to_the_line_it_begins_with() {
         assert_eq!(line_of("merge_pr/42").map(|line| line.name), Some("merge_pr"));
         assert_eq!(line_of("attention/merge_pr/42/1"), None);

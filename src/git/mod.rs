@@ -5,10 +5,15 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use chrono::{DateTime, FixedOffset};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub mod cli;
+mod command;
+mod name;
 mod rehearsal;
+#[cfg(test)]
+mod tests;
 
 /// A full object name as git prints it. The caller checks it where it enters.
 pub type Oid = String;
@@ -138,6 +143,13 @@ pub struct Signature {
     pub date: DateTime<FixedOffset>,
 }
 
+/// Where the token for the remote comes from. It is asked before each command that talks to the remote, because tokens end.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// A token that is valid for some minutes yet; the error is one sentence.
+    async fn token(&self) -> Result<SecretString, String>;
+}
+
 /// Git, for one remote. `dir` is the workspace's clone.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
@@ -179,11 +191,4 @@ pub trait Git: Send + Sync {
     async fn tree(&self, dir: &Path, commit: &str) -> Result<Oid>;
     /// Merges every car in order on top of `onto`, in the object store only.
     async fn rehearse(&self, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal>;
-}
-
-/// Where the token for the remote comes from, each time a command needs it: an App's lasts an hour.
-#[async_trait]
-pub trait Credentials: Send + Sync {
-    /// The token, or one sentence.
-    async fn token(&self) -> std::result::Result<secrecy::SecretString, String>;
 }

@@ -1,223 +1,275 @@
-//! The rehearsal: every car merged in order in the object store, without a work tree, by the project's method. GitHub uses the same merge
-//! machinery, so what is clean here is clean there (custom merge drivers excepted: GitHub ignores them).
+//! Rehearses a train in the object store: every pinned head is merged in order by `merge-tree`, the engine GitHub merges with,
+//! without a work tree and without a visible effect. Missing blobs are fetched by git as it needs them.
 
 use std::path::Path;
 
 use chrono::DateTime;
 
-use super::cli::{GitCli, Run, checked_oid, failure, identity, is_oid};
-use super::{Car, CarVerdict, Error, Git, Method, Oid, Rehearsal, Result, Signature};
+use super::cli::{GitCli, allow};
+use super::command::Invocation;
+use super::name::{check_commit, is_object_name};
+use super::{Car, CarVerdict, Git, Method, Oid, Rehearsal, Result, Signature};
 
-/// `merge-tree --merge-base` came with git 2.40.
-const REBASE_SINCE: (u32, u32) = (2, 40);
+/// The first git whose `merge-tree` takes a merge base, which a rehearsed rebase needs.
+const REBASES_SINCE: (u32, u32) = (2, 40);
 
-/// What became of one merge.
-enum Merge {
-    /// A tree.
+impl GitCli {
+    pub(super) async fn rehearse_train(
+        &self,
+        dir: &Path,
+        onto: &str,
+        cars: &[Car],
+        method: Method,
+    ) -> Result<Rehearsal> {
+        allow(&Invocation::new(["merge-tree", onto]), check_commit(onto))?;
+        let (method, note) = match method {
+            Method::Rebase if self.version().await? < REBASES_SINCE => {
+                let note = "This git is older than 2.40 and can't rehearse a rebase: the train was merged instead.";
+                (Method::Merge, Some(note.to_owned()))
+            }
+            method => (method, None),
+        };
+        self.fetch_heads(dir, cars).await?;
+        let mut train = Train {
+            git: self,
+            dir,
+            onto,
+            method,
+            tip: onto.to_owned(),
+            clean: Vec::new(),
+        };
+        let mut verdicts = Vec::with_capacity(cars.len());
+        for car in cars {
+            verdicts.push(train.take(car).await?);
+        }
+        Ok(Rehearsal {
+            cars: verdicts,
+            tree: self.tree(dir, &train.tip).await?,
+            tip: train.tip,
+            note,
+        })
+    }
+
+    /// Fetches the heads of all cars; a head that the remote doesn't have is left out.
+    async fn fetch_heads(&self, dir: &Path, cars: &[Car]) -> Result<()> {
+        for car in cars {
+            let forget = Invocation::new(["update-ref", "-d", &fetched(car.number)]);
+            self.runner.succeed(forget.within(dir)).await?;
+        }
+        if cars.is_empty() || self.fetch(dir, cars).await? {
+            return Ok(());
+        }
+        // One missing head makes the whole fetch fail.
+        for car in cars {
+            self.fetch(dir, std::slice::from_ref(car)).await?;
+        }
+        Ok(())
+    }
+
+    /// `false` if the remote lacks one of them.
+    async fn fetch(&self, dir: &Path, cars: &[Car]) -> Result<bool> {
+        let refspecs = cars
+            .iter()
+            .map(|car| format!("+refs/pull/{0}/head:{1}", car.number, fetched(car.number)));
+        let words = ["fetch", "--quiet", "--no-tags", "origin"].map(str::to_owned);
+        let fetch = Invocation::new(words.into_iter().chain(refspecs))
+            .within(dir)
+            .remote()
+            .long();
+        let outcome = self.runner.run(&fetch).await?;
+        match outcome.succeeded() {
+            true => Ok(true),
+            false if outcome.stderr.contains("couldn't find remote ref") => Ok(false),
+            false => Err(fetch.failed(outcome.stderr)),
+        }
+    }
+}
+
+/// Where a pull request's head is kept in the clone.
+fn fetched(number: u64) -> String {
+    format!("refs/shipmate/pull/{number}")
+}
+
+/// The train so far.
+struct Train<'a> {
+    git: &'a GitCli,
+    dir: &'a Path,
+    onto: &'a str,
+    method: Method,
+    tip: Oid,
+    clean: Vec<&'a Car>,
+}
+
+/// A car put on top of something.
+enum Coupled {
     Clean(Oid),
-    /// These files, sorted.
     Conflict(Vec<String>),
 }
 
-pub(super) async fn rehearse(git: &GitCli, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal> {
-    let gone = fetch(git, dir, cars).await?;
-    let can_rebase = git.version().await? >= REBASE_SINCE;
-    let (method, note) = match (method, can_rebase) {
-        (Method::Rebase, false) => (
-            Method::Merge,
-            Some("This git is too old to rehearse rebases (2.40 can): merges were rehearsed instead.".to_owned()),
-        ),
-        (method, _) => (method, None),
-    };
-    let mut rehearsed = Rehearsed {
-        git,
-        dir,
-        method,
-        onto: onto.to_owned(),
-        tip: onto.to_owned(),
-        clean: Vec::new(),
-    };
-    let mut verdicts = Vec::new();
-    for car in cars {
-        let verdict = match gone.iter().find(|(number, _)| *number == car.number) {
-            Some((number, reason)) => CarVerdict::Gone {
-                number: *number,
-                reason: reason.clone(),
-            },
-            None => rehearsed.add(car).await?,
-        };
-        verdicts.push(verdict);
-    }
-    Ok(Rehearsal {
-        cars: verdicts,
-        tree: git.tree(dir, &rehearsed.tip).await?,
-        tip: rehearsed.tip,
-        note,
-    })
-}
-
-/// Fetches every head in one go, or one by one if that fails; answers with those that aren't there as pinned.
-async fn fetch(git: &GitCli, dir: &Path, cars: &[Car]) -> Result<Vec<(u64, String)>> {
-    let refspec = |car: &Car| format!("+refs/pull/{0}/head:refs/shipmate/pull/{0}", car.number);
-    let fetch = |refspecs: Vec<String>| async move {
-        let mut args = vec!["fetch", "--quiet", "--no-tags", "origin"];
-        args.extend(refspecs.iter().map(String::as_str));
-        git.succeed(Run::remote(dir, &args)).await
-    };
-    let mut gone = Vec::new();
-    if !cars.is_empty()
-        && let Err(error) = fetch(cars.iter().map(refspec).collect()).await
-    {
-        if error.transient {
-            return Err(error);
-        }
-        for car in cars {
-            match fetch(vec![refspec(car)]).await {
-                Ok(_) => {}
-                Err(error) if error.transient => return Err(error),
-                Err(error) => gone.push((car.number, error.message)),
+impl<'a> Train<'a> {
+    async fn take(&mut self, car: &'a Car) -> Result<CarVerdict> {
+        let number = car.number;
+        match self.git.resolve(self.dir, &fetched(number)).await? {
+            Some(head) if head == car.head => {}
+            Some(head) => {
+                let reason = format!("its head is {head} by now, not {}", car.head);
+                return Ok(CarVerdict::Gone { number, reason });
+            }
+            None => {
+                let reason = "the remote has no head for it".to_owned();
+                return Ok(CarVerdict::Gone { number, reason });
             }
         }
-    }
-    for car in cars {
-        let name = format!("refs/shipmate/pull/{}", car.number);
-        let found = git
-            .run(Run::local(dir, &["rev-parse", "--verify", "--quiet", &name]))
-            .await?
-            .text();
-        if found != car.head && gone.iter().all(|(number, _)| *number != car.number) {
-            gone.push((car.number, format!("its head is {found} instead of {}", car.head)));
+        match self.common_ancestor(&car.head).await? {
+            Some(base) if base == car.head => return Ok(CarVerdict::AlreadyIn { number }),
+            Some(_) => {}
+            // No common history: GitHub refuses it as it refuses a conflict, but no file is to blame.
+            None => {
+                return Ok(CarVerdict::Conflict {
+                    number,
+                    files: Vec::new(),
+                    with: None,
+                });
+            }
         }
-    }
-    Ok(gone)
-}
-
-struct Rehearsed<'a> {
-    git: &'a GitCli,
-    dir: &'a Path,
-    method: Method,
-    onto: Oid,
-    tip: Oid,
-    clean: Vec<Car>,
-}
-
-impl Rehearsed<'_> {
-    async fn add(&mut self, car: &Car) -> Result<CarVerdict> {
-        let number = car.number;
-        if self.is_ancestor(&car.head, &self.tip).await? {
-            return Ok(CarVerdict::AlreadyIn { number });
-        }
-        let tip = self.tip.clone();
-        match self.put_on(&tip, car).await? {
-            Ok(tip) => {
+        match self.couple(&self.tip, car).await? {
+            Coupled::Clean(tip) => {
                 self.tip.clone_from(&tip);
-                self.clean.push(car.clone());
+                self.clean.push(car);
                 Ok(CarVerdict::Clean { number, tip })
             }
-            Err(files) => {
+            Coupled::Conflict(files) => {
                 let with = self.partner(car).await?;
                 Ok(CarVerdict::Conflict { number, files, with })
             }
         }
     }
 
-    /// The earlier car that this one collides with; `None`: the base itself.
+    async fn common_ancestor(&self, head: &str) -> Result<Option<Oid>> {
+        let ask = Invocation::new(["merge-base", &self.tip, head]).within(self.dir);
+        let outcome = self.git.runner.run(&ask).await?;
+        match outcome.code {
+            Some(0) => Ok(Some(outcome.line())),
+            Some(1) => Ok(None),
+            _ => Err(ask.failed(outcome.stderr)),
+        }
+    }
+
+    /// The earlier car that this one collides with. Where only several together do, the last one is named.
     async fn partner(&self, car: &Car) -> Result<Option<u64>> {
-        if self.put_on(&self.onto, car).await?.is_err() {
+        if let Coupled::Conflict(_) = self.couple(self.onto, car).await? {
             return Ok(None);
         }
         for earlier in &self.clean {
-            if let Ok(tip) = self.put_on(&self.onto, earlier).await?
-                && self.put_on(&tip, car).await?.is_err()
+            if let Coupled::Clean(tip) = self.couple(self.onto, earlier).await?
+                && let Coupled::Conflict(_) = self.couple(&tip, car).await?
             {
                 return Ok(Some(earlier.number));
             }
         }
-        // Only several together collide with it: the last of them completes the conflict.
-        Ok(self.clean.last().map(|last| last.number))
+        Ok(self.clean.last().map(|earlier| earlier.number))
     }
 
-    /// The tip with one car on it, or the files that conflict.
-    async fn put_on(&self, tip: &str, car: &Car) -> Result<std::result::Result<Oid, Vec<String>>> {
-        match self.method {
-            Method::Rebase => self.rebase_onto(tip, car).await,
-            Method::Merge | Method::Squash => match self.merge_tree(None, tip, &car.head).await? {
-                Merge::Conflict(files) => Ok(Err(files)),
-                Merge::Clean(tree) => {
-                    let parents = match self.method {
-                        Method::Merge => vec![tip, &car.head],
-                        _ => vec![tip],
-                    };
-                    Ok(Ok(self.commit_tree(&tree, &parents).await?))
-                }
-            },
+    async fn couple(&self, tip: &str, car: &Car) -> Result<Coupled> {
+        let message = format!("Rehearse #{}", car.number);
+        if self.method == Method::Rebase {
+            return self.rebase(tip, car, &message).await;
         }
+        let tree = match self.merge_tree(&[tip, &car.head]).await? {
+            Merged::Clean(tree) => tree,
+            Merged::Conflict(files) => return Ok(Coupled::Conflict(files)),
+        };
+        let parents = match self.method {
+            Method::Squash => vec![tip],
+            Method::Merge | Method::Rebase => vec![tip, car.head.as_str()],
+        };
+        self.commit(&tree, &parents, &message).await.map(Coupled::Clean)
     }
 
-    async fn rebase_onto(&self, tip: &str, car: &Car) -> Result<std::result::Result<Oid, Vec<String>>> {
-        let range = format!("{}..{}", checked_oid(tip)?, checked_oid(&car.head)?);
-        let list = Run::local(
-            self.dir,
-            &["rev-list", "--reverse", "--no-merges", "--topo-order", &range],
-        );
-        let commits = self.git.succeed(list).await?.text();
+    async fn rebase(&self, tip: &str, car: &Car, message: &str) -> Result<Coupled> {
+        let range = format!("{tip}..{}", car.head);
+        let list = Invocation::new(["rev-list", "--reverse", "--topo-order", "--no-merges", &range]).within(self.dir);
+        let commits = self.git.runner.succeed(list).await?.line();
         let mut tip = tip.to_owned();
+        let mut tree = self.git.tree(self.dir, &tip).await?;
         for commit in commits.lines() {
-            match self.merge_tree(Some(&format!("{commit}^")), &tip, commit).await? {
-                Merge::Conflict(files) => return Ok(Err(files)),
-                Merge::Clean(tree) if tree == self.git.tree(self.dir, &tip).await? => {}
-                Merge::Clean(tree) => tip = self.commit_tree(&tree, &[&tip]).await?,
+            let base = format!("--merge-base={commit}^");
+            match self.merge_tree(&[&base, &tip, commit]).await? {
+                Merged::Conflict(files) => return Ok(Coupled::Conflict(files)),
+                // Nothing of it is left: a rebase drops it.
+                Merged::Clean(same) if same == tree => {}
+                Merged::Clean(next) => {
+                    tip = self.commit(&next, &[&tip], message).await?;
+                    tree = next;
+                }
             }
         }
-        Ok(Ok(tip))
+        Ok(Coupled::Clean(tip))
     }
 
-    /// A conflict is exit code 1 *and* a tree in the first record: a missing commit exits with 1, too, but prints none.
-    async fn merge_tree(&self, base: Option<&str>, ours: &str, theirs: &str) -> Result<Merge> {
-        let merge_base = base.map(|base| format!("--merge-base={base}"));
-        let mut args = vec!["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
-        args.extend(merge_base.as_deref());
-        args.extend([ours, theirs]);
-        let output = self.git.run(Run::remote(self.dir, &args)).await?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut records = text.split('\0');
-        let tree = records.next().unwrap_or_default().trim().to_owned();
-        match (output.code, is_oid(&tree)) {
-            (0, true) => Ok(Merge::Clean(tree)),
-            (1, true) => {
-                let mut files: Vec<String> = records.take_while(|path| !path.is_empty()).map(str::to_owned).collect();
-                files.sort();
-                files.dedup();
-                Ok(Merge::Conflict(files))
-            }
-            _ => Err(failure(format!("merge-tree {ours} {theirs}"), &output)),
+    async fn merge_tree(&self, operands: &[&str]) -> Result<Merged> {
+        let options = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
+        let merge = Invocation::new(options.into_iter().chain(operands.iter().copied()))
+            .within(self.dir)
+            .remote();
+        let outcome = self.git.runner.run(&merge).await?;
+        match judge(outcome.code, &outcome.stdout) {
+            Some(merged) => Ok(merged),
+            None => Err(merge.failed(outcome.stderr)),
         }
     }
 
-    async fn commit_tree(&self, tree: &str, parents: &[&str]) -> Result<Oid> {
-        let mut args = vec!["commit-tree", tree, "-m", "rehearsal"];
-        for parent in parents {
-            args.extend(["-p", *parent]);
-        }
+    async fn commit(&self, tree: &str, parents: &[&str], message: &str) -> Result<Oid> {
         let signature = Signature {
-            name: "rehearsal".to_owned(),
-            email: "rehearsal@localhost".to_owned(),
+            name: "Shipmate".to_owned(),
+            email: "rehearsal@shipmate.invalid".to_owned(),
+            // Fixed, so that the same train has the same tip whenever it is rehearsed.
             date: DateTime::UNIX_EPOCH.fixed_offset(),
         };
-        let output = self
-            .git
-            .succeed(Run::local(self.dir, &args).with_env(&identity(&signature)))
-            .await?;
-        Ok(output.text())
+        self.git.commit_tree(self.dir, tree, parents, message, &signature).await
     }
+}
 
-    async fn is_ancestor(&self, commit: &str, of: &str) -> Result<bool> {
-        let args = ["merge-base", "--is-ancestor", checked_oid(commit)?, checked_oid(of)?];
-        let output = self.git.run(Run::local(self.dir, &args)).await?;
-        match output.code {
-            0 => Ok(true),
-            1 => Ok(false),
-            _ => Err::<bool, Error>(failure("merge-base".to_owned(), &output)),
+/// What one `merge-tree` found.
+#[derive(Debug, PartialEq)]
+enum Merged {
+    Clean(Oid),
+    Conflict(Vec<String>),
+}
+
+/// Judges by exit code *and* tree: a commit that can't be read exits with 1 as a conflict does, but names no tree; and stderr may
+/// complain although all went well.
+fn judge(code: Option<i32>, stdout: &[u8]) -> Option<Merged> {
+    let mut records = stdout.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let tree = records.next().filter(|tree| is_object_name(tree));
+    match (code, tree) {
+        (Some(0), Some(tree)) => Some(Merged::Clean(tree.into_owned())),
+        (Some(1), Some(_)) => {
+            let mut files: Vec<String> = records
+                .filter(|file| !file.is_empty())
+                .map(|file| file.into_owned())
+                .collect();
+            files.sort();
+            files.dedup();
+            Some(Merged::Conflict(files))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_needs_both_its_exit_code_and_a_tree() {
+        let tree = "0123456789012345678901234567890123456789";
+        let output = format!("{tree}\0b\0a\0a\0");
+        let files = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(judge(Some(1), output.as_bytes()), Some(Merged::Conflict(files)));
+        assert_eq!(judge(Some(0), tree.as_bytes()), Some(Merged::Clean(tree.into())));
+        for (code, stdout) in [(Some(1), ""), (Some(128), tree), (None, tree), (Some(0), "")] {
+            assert_eq!(judge(code, stdout.as_bytes()), None, "{code:?} {stdout:?}");
         }
     }
 }

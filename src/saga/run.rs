@@ -548,10 +548,6 @@ pub enum Undecidable {
 }
 
 /// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.
-#[expect(
-    clippy::result_large_err,
-    reason = "the loser of two clicks is told who won, and losing is rare"
-)]
 pub async fn decide(
     journal: &Journal,
     key: &str,

@@ -10,7 +10,7 @@ use shipmate::sandbox::slack::model::{CHANNEL, Workspace};
 
 use crate::stage::{LIMIT, Stage};
 
-const EVERY: usize = 6;
+const EVERY: usize = 9;
 
 /// What people do at each question.
 #[derive(Clone, Copy, PartialEq)]
