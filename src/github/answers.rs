@@ -346,6 +346,13 @@ impl From<Release> for Released {
     }
 }
 
+/// The least that tells an answer of GitHub's from a proxy's page with status 200.
+#[derive(Deserialize)]
+pub struct Numbered {
+    #[serde(rename = "number")]
+    _number: u64,
+}
+
 #[derive(Deserialize)]
 pub struct Issue {
     number: u64,

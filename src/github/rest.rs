@@ -621,9 +621,9 @@ impl GitHub for RestGitHub {
 
     async fn request_reviewers(&self, number: u64, logins: &[String]) -> Result<()> {
         let path = self.path(&format!("/pulls/{number}/requested_reviewers"));
-        self.write(Method::POST, &path, &json!({ "reviewers": logins }))
-            .await
-            .map(drop)
+        let body = json!({ "reviewers": logins });
+        let asked: Result<answers::Numbered> = self.write_for(Method::POST, &path, &body).await;
+        asked.map(drop)
     }
 
     async fn comment(&self, number: u64, body: &str) -> Result<String> {
@@ -644,7 +644,8 @@ impl GitHub for RestGitHub {
     async fn close_issue(&self, number: u64) -> Result<()> {
         let path = self.path(&format!("/issues/{number}"));
         let body = json!({ "state": "closed", "state_reason": "completed" });
-        self.write(Method::PATCH, &path, &body).await.map(drop)
+        let closed: Result<answers::Numbered> = self.write_for(Method::PATCH, &path, &body).await;
+        closed.map(drop)
     }
 
     async fn check_runs(&self, sha: &Sha) -> Result<Vec<CheckRun>> {

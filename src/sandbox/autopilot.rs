@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::github::Scenario;
 use super::play::{REPO, Sandbox};
-use super::slack::model::{CHANNEL, Message, Workspace, name_of};
-use super::slack::transcript::plain;
+use super::slack::{DEPLOYS, Message, Reply, Tick, Workspace};
 
 /// How far the people go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,8 +97,9 @@ pub async fn play(
 async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<End, String> {
     let slack = &sandbox.slack;
     tell("Ana       /deploy start");
-    if let Some(answer) = slack.says("U0ANA", CHANNEL, "/deploy start").await? {
-        return Err(answer);
+    let reply = slack.says("U0ANA", DEPLOYS, "/deploy start").await?;
+    if reply != Reply::default() {
+        return Err(slack.look(|workspace| workspace.reads_reply(&reply)));
     }
     let mut done: BTreeSet<String> = BTreeSet::new();
     let mut retries = 0;
@@ -116,11 +116,11 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
             Turn::Approve if plan == Plan::AbortAtApprove => abort(sandbox, tell).await?,
             Turn::Confirm => {
                 tell("Ana       presses Confirm");
-                slack.clicks("U0ANA", CHANNEL, "Confirm").await?;
+                slack.clicks_label("U0ANA", "Confirm").await?;
             }
             Turn::Approve => {
                 tell("Ben       presses Approve");
-                slack.clicks("U0BEN", CHANNEL, "Approve").await?;
+                slack.clicks_label("U0BEN", "Approve").await?;
             }
             Turn::Retry => {
                 retries += 1;
@@ -136,13 +136,14 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
                     _ => "Retry",
                 };
                 tell(&format!("Chloé     presses {label}"));
-                slack.clicks("U0CHLOE", CHANNEL, label).await?;
+                slack.clicks_label("U0CHLOE", label).await?;
             }
             Turn::Tick(item) => {
                 let who = if done.len().is_multiple_of(2) { "U0ANA" } else { "U0BEN" };
-                let name = name_of(who).split(' ').next().unwrap_or_default();
-                tell(&format!("{name:<10}ticks “{item}”"));
-                slack.ticks(who, CHANNEL, &item, true).await?;
+                let name = slack.look(|workspace| workspace.name(who).to_owned());
+                let first = name.split(' ').next().unwrap_or_default();
+                tell(&format!("{first:<10}ticks “{item}”"));
+                slack.ticks_beside(who, &item, Tick::On).await?;
             }
         }
     }
@@ -151,19 +152,18 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
 async fn abort(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
     let slack = &sandbox.slack;
     tell("Ana       presses Abort");
-    slack.clicks("U0ANA", CHANNEL, "Abort").await?;
-    let open = |workspace: &Workspace| workspace.views.contains_key("U0ANA").then_some(());
+    slack.clicks_label("U0ANA", "Abort").await?;
+    let open = |workspace: &Workspace| workspace.open_view("U0ANA").map(drop);
     slack.wait_for(PATIENCE, "the abort dialogue", open).await?;
-    if let Some(modal) = slack.modal("U0ANA") {
+    if let Some(modal) = slack.reads_view("U0ANA") {
         for line in modal.lines() {
             tell(&format!("          │ {line}"));
         }
     }
     tell("Ana       gives a reason and presses Abort again");
     let reason = BTreeMap::from([("reason".to_owned(), vec!["a customer found a bug".to_owned()])]);
-    let errors = slack.submits("U0ANA", &reason).await?;
-    match errors.values().next() {
-        Some(error) => Err(error.clone()),
+    match slack.submits_view("U0ANA", reason).await? {
+        Some(complaints) => Err(complaints.into_values().collect::<Vec<_>>().join("; ")),
         None => Ok(()),
     }
 }
@@ -185,9 +185,8 @@ async fn mend(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
 
 /// The oldest thing that waits for a person and was not done yet, and a mark to know it by.
 fn next_turn(workspace: &Workspace, done: &BTreeSet<String>) -> Option<(Turn, String)> {
-    let messages = workspace.channels.get(CHANNEL)?;
     let fresh = |mark: &String| !done.contains(mark);
-    for message in messages.iter().filter(|message| message.only_for.is_none()) {
+    for message in workspace.messages.iter().filter(|message| message.only_for.is_none()) {
         for (label, turn) in [
             ("Confirm", Turn::Confirm),
             ("Approve", Turn::Approve),
@@ -202,7 +201,7 @@ fn next_turn(workspace: &Workspace, done: &BTreeSet<String>) -> Option<(Turn, St
             let boxes = &block["accessory"];
             if boxes["type"] == "checkboxes" && boxes["initial_options"].is_null() {
                 let text = block["text"]["text"].as_str().unwrap_or_default();
-                let item = plain(text);
+                let item = workspace.readable(text);
                 let mark = format!("tick {item}");
                 if fresh(&mark) {
                     return Some((Turn::Tick(item), mark));
@@ -245,8 +244,14 @@ async fn narrate(slack: super::slack::SlackDouble, github: super::github::GitHub
             tell(&format!("GitHub    {line}"));
         }
         told_effects = ledger.len();
-        for message in slack.workspace().channels.get(CHANNEL).into_iter().flatten() {
-            let text = plain(&message.text).lines().next().unwrap_or_default().to_owned();
+        let workspace = slack.look(Workspace::clone);
+        for message in &workspace.messages {
+            let text = workspace
+                .readable(&message.text)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             if told_texts.get(&message.ts) != Some(&text) {
                 let what = match (&message.thread, told_texts.contains_key(&message.ts)) {
                     (None, true) => "  card    ",

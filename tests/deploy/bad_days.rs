@@ -54,12 +54,9 @@ async fn dismissed_approvals_are_put_to_the_approver() {
     stage.ana().clicks("Ask reviewers again").await;
     stage
         .until("reviewers asked again", |workspace| {
-            let messages = workspace.channels.values().flatten();
-            messages
-                .filter(|message| message.text.contains("Point of no return"))
-                .count()
-                .ge(&2)
-                .then_some(())
+            let messages = workspace.messages.iter();
+            let questions = messages.filter(|message| message.text.contains("Point of no return"));
+            questions.count().ge(&2).then_some(())
         })
         .await;
     assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["ana", "dan"]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shipmate::sandbox::play::REPO;
-use shipmate::sandbox::slack::model::{CHANNEL, Workspace};
+use shipmate::sandbox::slack::{DEPLOYS, Message, Tick, Workspace};
 
 use crate::stage::{LIMIT, Stage};
 
@@ -47,7 +47,7 @@ async fn effects(stage: &Stage) -> Effects {
 
 /// Something that a person can do now.
 fn turn(workspace: &Workspace, story: Story) -> Option<&'static str> {
-    let text = shipmate::sandbox::slack::transcript::channel(workspace, CHANNEL);
+    let text = workspace.transcript();
     let has = |part: &str| text.contains(part);
     if has("completed · 1.4.3 shipped with 4 pull requests in") && has("Everything ticked")
         || has("undone · Everything is undone")
@@ -79,7 +79,7 @@ async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
     let mut started = false;
     loop {
         if !started {
-            started = slack.says("U0ANA", CHANNEL, "/deploy start").await.is_ok();
+            started = slack.says("U0ANA", DEPLOYS, "/deploy start").await.is_ok();
         }
         let next = tokio::select! {
             biased;
@@ -96,28 +96,28 @@ async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
             Some("over") => break,
             Some("tick") => {
                 for item in ["Log in and out", "Watch the error rate", "Tell support"] {
-                    let _ = slack.ticks("U0BEN", CHANNEL, item, true).await;
+                    let _ = slack.ticks_beside("U0BEN", item, Tick::On).await;
                 }
             }
-            Some("/deploy abort") => drop(slack.says("U0ANA", CHANNEL, "/deploy abort").await),
+            Some("/deploy abort") => drop(slack.says("U0ANA", DEPLOYS, "/deploy abort").await),
             Some(label) => {
                 let who = if label == "Approve" { "U0BEN" } else { "U0ANA" };
-                let _ = slack.clicks(who, CHANNEL, label).await;
+                let _ = slack.clicks_label(who, label).await;
             }
         }
         let same = |workspace: &Workspace| (turn(workspace, story) != next).then_some(());
         let _ = slack.wait_for(Duration::from_millis(300), "the answer", same).await;
     }
     // The last message may be on its way.
-    let _ = slack.wait_for(LIMIT, "the outcome in the thread", |workspace| {
-        let outcome = |message: &&shipmate::sandbox::slack::model::Message| {
-            message
-                .metadata
-                .as_ref()
-                .is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
-        };
-        workspace.channels.get(CHANNEL)?.iter().find(outcome).map(drop)
-    });
+    let outcome = |message: &&Message| {
+        let metadata = message.metadata.as_ref();
+        metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
+    };
+    let posted = |workspace: &Workspace| workspace.messages.iter().find(outcome).map(drop);
+    slack
+        .wait_for(LIMIT, "the outcome in the thread", posted)
+        .await
+        .unwrap();
     stage.stop().await;
     let commits = stage.store.commits();
     let effects = effects(&stage).await;

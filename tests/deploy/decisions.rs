@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shipmate::saga::store::Store as _;
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::play::REPO;
+use shipmate::sandbox::slack::DEPLOYS;
 
 use crate::stage::Stage;
 
@@ -61,18 +62,16 @@ async fn whoever_started_can_not_approve() {
 async fn the_first_click_wins_and_the_second_is_told() {
     let stage = Stage::new().await;
     stage.plays_to("Confirm").await;
-    let (channel, ts, action) = stage
-        .until("the button", |workspace| {
-            let (channel, messages) = workspace.channels.iter().next()?;
-            let message = messages
-                .iter()
-                .find(|message| message.text.contains("Is this the train"))?;
-            Some((channel.clone(), message.ts.clone(), "decide/confirm".to_owned()))
+    let ts = stage
+        .until("the question", |workspace| {
+            let mut messages = workspace.messages.iter();
+            let question = messages.find(|message| message.text.contains("Is this the train"))?;
+            Some(question.ts.clone())
         })
         .await;
     let (ana, ben) = tokio::join!(
-        stage.slack().acts("U0ANA", &channel, &ts, &action, None),
-        stage.slack().acts("U0BEN", &channel, &ts, &action, None),
+        stage.slack().clicks("U0ANA", DEPLOYS, &ts, "decide/confirm"),
+        stage.slack().clicks("U0BEN", DEPLOYS, &ts, "decide/confirm"),
     );
     // The card may be edited between the two clicks: then the second finds no button any more.
     assert!(ana.is_ok() || ben.is_ok());
@@ -101,9 +100,7 @@ async fn an_edited_list_is_rehearsed_and_merged_in_the_typed_order() {
     stage.plays_to("Confirm").await;
     stage.ana().clicks("Edit list").await;
     stage
-        .until("the editor", |workspace| {
-            workspace.views.contains_key("U0ANA").then_some(())
-        })
+        .until("the editor", |workspace| workspace.open_view("U0ANA").map(drop))
         .await;
     let given = BTreeMap::from([
         (
@@ -112,7 +109,7 @@ async fn an_edited_list_is_rehearsed_and_merged_in_the_typed_order() {
         ),
         ("order".to_owned(), vec!["#47, 41".to_owned()]),
     ]);
-    assert_eq!(stage.slack().submits("U0ANA", &given).await.unwrap(), BTreeMap::new());
+    assert_eq!(stage.slack().submits_view("U0ANA", given).await.unwrap(), None);
     stage.reads("Is this the train? 3 pull requests").await;
     stage
         .reads("#42 Remember me on the login page · left out on request")
@@ -140,16 +137,12 @@ async fn nonsense_in_the_editor_is_said_in_the_editor() {
     stage.plays_to("Confirm").await;
     stage.ana().clicks("Edit list").await;
     stage
-        .until("the editor", |workspace| {
-            workspace.views.contains_key("U0ANA").then_some(())
-        })
+        .until("the editor", |workspace| workspace.open_view("U0ANA").map(drop))
         .await;
     let given = BTreeMap::from([("order".to_owned(), vec!["the small one first".to_owned()])]);
-    let errors = stage.slack().submits("U0ANA", &given).await.unwrap();
-    assert_eq!(
-        errors.get("order").map(String::as_str),
-        Some("`the` is no pull request number.")
-    );
+    let complaints = stage.slack().submits_view("U0ANA", given).await.unwrap();
+    let expected = BTreeMap::from([("order".to_owned(), "`the` is no pull request number.".to_owned())]);
+    assert_eq!(complaints, Some(expected));
     undone(stage).await;
 }
 
@@ -202,11 +195,7 @@ async fn two_approvals_are_asked_of_two_people() {
         None,
         "one person can't approve twice"
     );
-    stage
-        .slack()
-        .clicks("U0CHLOE", shipmate::sandbox::slack::model::CHANNEL, "Approve")
-        .await
-        .unwrap();
+    stage.slack().clicks_label("U0CHLOE", "Approve").await.unwrap();
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped").await;
     stage.closes().await;

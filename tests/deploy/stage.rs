@@ -12,8 +12,7 @@ use shipmate::saga::store::{Memory, Store};
 use shipmate::saga::{Clock, Event, Journal};
 use shipmate::sandbox::github::{self, GitHubDouble, Scenario};
 use shipmate::sandbox::play::{Options, REPO, Sandbox};
-use shipmate::sandbox::slack::SlackDouble;
-use shipmate::sandbox::slack::model::{CHANNEL, Message, Workspace};
+use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Tick, Workspace};
 
 /// Longer than anything takes on a busy machine; a wait that passes has found a bug.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -156,8 +155,8 @@ impl Stage {
     /// Waits until somebody sees a button with this label.
     pub async fn sees(&self, label: &str) {
         self.until(&format!("a button {label:?}"), |workspace| {
-            let messages = workspace.channels.get(CHANNEL)?;
-            messages.iter().any(|message| has_button(message, label)).then_some(())
+            let mut messages = workspace.messages.iter();
+            messages.any(|message| has_button(message, label)).then_some(())
         })
         .await;
     }
@@ -165,8 +164,7 @@ impl Stage {
     /// Waits until the channel or its threads read so.
     pub async fn reads(&self, text: &str) {
         self.until(&format!("{text:?} in the channel"), |workspace| {
-            let read = shipmate::sandbox::slack::transcript::channel(workspace, CHANNEL);
-            read.contains(text).then_some(())
+            workspace.transcript().contains(text).then_some(())
         })
         .await;
     }
@@ -206,11 +204,11 @@ impl Stage {
             ("U0ANA", "Tell support"),
         ] {
             self.until(&format!("a box beside {item:?}"), |workspace| {
-                let messages = workspace.channels.get(CHANNEL)?;
-                messages.iter().any(|message| has_box(message, item)).then_some(())
+                let mut messages = workspace.messages.iter();
+                messages.any(|message| has_box(message, item)).then_some(())
             })
             .await;
-            self.slack().ticks(who, CHANNEL, item, true).await.unwrap();
+            self.slack().ticks_beside(who, item, Tick::On).await.unwrap();
         }
     }
 
@@ -243,38 +241,32 @@ fn has_box(message: &Message, beside: &str) -> bool {
 impl Person<'_> {
     /// Types in the deploy channel; answers with what only they see.
     pub async fn says(&self, text: &str) -> String {
-        let answer = self.stage.slack().says(self.id, CHANNEL, text).await;
-        answer
-            .unwrap_or_else(|error| panic!("{text}: {error}"))
-            .unwrap_or_default()
+        let slack = self.stage.slack();
+        let reply = slack.says(self.id, DEPLOYS, text).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{text}: {error}"));
+        slack.look(|workspace| workspace.reads_reply(&reply))
     }
 
     pub async fn clicks(&self, label: &str) {
-        self.stage.slack().clicks(self.id, CHANNEL, label).await.unwrap();
+        self.stage.slack().clicks_label(self.id, label).await.unwrap();
     }
 
     /// Presses Abort, reads the dialogue, gives a reason, and presses Abort again.
     pub async fn aborts(&self, reason: &str) {
         self.clicks("Abort").await;
         self.stage
-            .until("the abort dialogue", |workspace| {
-                workspace.views.contains_key(self.id).then_some(())
-            })
+            .until("the abort dialogue", |workspace| workspace.open_view(self.id).map(drop))
             .await;
         let given = BTreeMap::from([("reason".to_owned(), vec![reason.to_owned()])]);
-        assert_eq!(
-            self.stage.slack().submits(self.id, &given).await.unwrap(),
-            BTreeMap::new()
-        );
+        assert_eq!(self.stage.slack().submits_view(self.id, given).await.unwrap(), None);
     }
 
     /// What only they see, newest last.
     pub fn private(&self, workspace: &Workspace) -> Vec<String> {
         let only = workspace
-            .visible(CHANNEL, self.id)
+            .visible(DEPLOYS, self.id)
             .filter(|message| message.only_for.is_some());
-        only.map(|message| shipmate::sandbox::slack::transcript::one(message, ""))
-            .collect()
+        only.map(|message| workspace.reads(message)).collect()
     }
 
     /// Waits until a private answer reads so.

@@ -19,8 +19,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::github::GitHubDouble;
 use super::play::REPO;
-use super::slack::SlackDouble;
-use super::slack::model::{BOT, CHANNEL, PEOPLE, name_of};
+use super::slack::{BOT, DEPLOYS, Message, SlackDouble, Workspace};
 
 const HTML: &str = include_str!("page.html");
 const CSS: &str = include_str!("page.css");
@@ -68,27 +67,28 @@ struct As {
 
 /// Everything that one person sees.
 async fn state(State(page): State<Page>, Query(me): Query<As>) -> Json<Value> {
-    let workspace = page.slack.workspace();
-    let message = |message: &super::slack::model::Message| {
+    let workspace = page.slack.look(Workspace::clone);
+    let message = |message: &Message| {
         json!({
-            "ts": message.ts, "thread": message.thread, "user": message.user, "name": name_of(&message.user), "text": message.text,
-            "blocks": message.blocks, "edited": message.edited, "private": message.only_for.is_some(), "bot": message.user == BOT,
+            "ts": message.ts, "thread": message.thread, "user": message.author, "name": workspace.name(&message.author), "text": message.text,
+            "blocks": message.blocks, "edited": message.edits > 0, "private": message.only_for.is_some(), "bot": message.author == BOT,
         })
     };
-    let messages: Vec<Value> = workspace.visible(CHANNEL, &me.user).map(message).collect();
-    let people: Vec<Value> = PEOPLE
-        .iter()
-        .map(|(id, login, name)| json!({ "id": id, "login": login, "name": name }))
+    let messages: Vec<Value> = workspace.visible(DEPLOYS, &me.user).map(message).collect();
+    let people: Vec<Value> = workspace
+        .people
+        .values()
+        .filter(|person| person.id != BOT)
+        .map(|person| json!({ "id": person.id, "login": person.handle, "name": person.name }))
         .collect();
     let view = workspace
-        .views
-        .get(&me.user)
+        .open_view(&me.user)
         .map(|view| json!({ "id": view.id, "view": view.view, "errors": view.errors }));
     Json(json!({
         "people": people,
         "messages": messages,
         "view": view,
-        "home": workspace.homes.get(&me.user),
+        "home": workspace.homes.get(&me.user).map(|home| &home.view),
         "github": page.github.snapshot(REPO).await,
         "ledger": page.github.ledger(REPO).await.into_iter().rev().take(12).collect::<Vec<_>>(),
     }))
@@ -151,26 +151,27 @@ async fn act(State(page): State<Page>, headers: HeaderMap, Json(act): Json<Act>)
         return StatusCode::FORBIDDEN.into_response();
     }
     let done = match act {
-        Act::Say { user, text } => page.slack.says(&user, CHANNEL, &text).await.map(drop),
+        Act::Say { user, text } => page.slack.says(&user, DEPLOYS, &text).await.map(drop),
         Act::Use {
             user,
             ts,
             action_id,
             ticked,
-        } => page.slack.acts(&user, CHANNEL, &ts, &action_id, ticked).await,
-        Act::Submit { user, values } => page.slack.submits(&user, &values).await.map(drop),
+        } => {
+            let ticked = ticked.unwrap_or_default();
+            let ticked: Vec<&str> = ticked.iter().map(String::as_str).collect();
+            page.slack.ticks(&user, DEPLOYS, &ts, &action_id, &ticked).await
+        }
+        Act::Submit { user, values } => page.slack.submits_view(&user, values).await.map(drop),
         Act::Close { user } => {
-            page.slack.closes_modal(&user);
+            page.slack.closes_view(&user).await;
             Ok(())
         }
         Act::Dismiss { user, ts } => {
-            page.slack.dismisses(&user, CHANNEL, &ts);
+            page.slack.dismisses(&user, DEPLOYS, &ts);
             Ok(())
         }
-        Act::Home { user } => {
-            page.slack.opens_home(&user).await;
-            Ok(())
-        }
+        Act::Home { user } => page.slack.opens_home(&user).await,
         Act::Rerun => page.github.rerun(REPO).await,
         Act::RerunChecks => page.github.rerun_checks(REPO).await,
     };

@@ -1,50 +1,64 @@
-//! The double of Slack: a workspace ([`model`]) behind Slack's own protocols ([`api`], [`socket`]), with its rules ([`rules`]), and the
-//! people in it, whose verbs tests, the autopilot and the page use alike ([`people`]).
+//! The double of Slack: a workspace ([`model`]) behind the Web API ([`api`]) and Socket Mode ([`socket`]), with Slack's own rules
+//! ([`rules`]), and people in it ([`people`]) who type, click and read.
+//!
+//! What a person does waits for the app's acknowledgement, as Slack's client does, so a test needs no pauses: whoever waits for what comes
+//! later uses [`SlackDouble::wait_for`], which looks again at each change and, when it gives up, shows the whole transcript.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use super::faults::Faults;
 use super::locked;
 
 mod api;
+mod arguments;
+mod delivery;
+mod elements;
+mod limits;
 pub mod model;
-pub mod people;
+mod people;
+mod reads;
+mod response_url;
 mod rules;
 mod socket;
-pub mod transcript;
+mod transcript;
+mod writes;
 
-use model::{CHANNEL, Workspace};
+pub use model::{BOT, BOT_NAME, DEPLOYERS, DEPLOYS, Message, TEAM, Workspace};
+pub use people::{Reply, Tick};
 
+/// The one bot token it takes.
 const BOT_TOKEN: &str = "xoxb-sandbox-token-of-no-value";
+/// The one app token it takes.
 const APP_TOKEN: &str = "xapp-sandbox-token-of-no-value";
-const SIGNING_SECRET: &str = "sandbox-signing-secret";
 
 /// What to start with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Channels.
-    pub channels: Vec<String>,
-    /// Slack waits three seconds for an acknowledgement.
+    /// Further channels: id and name.
+    pub more_channels: Vec<(String, String)>,
+    /// How long the app has to acknowledge.
     pub ack_deadline: Duration,
-    /// Deliver to this base URL by signed HTTP instead of over the socket.
-    pub http: Option<String>,
-    /// Enforce one message a second in a channel and fifty edits a minute.
+    /// How long a trigger opens a modal.
+    pub trigger_life: Duration,
+    /// Whether Slack's rate limits hold: a message a second in each channel after three at once, fifty updates a minute.
     pub rate_limits: bool,
+    /// Deliver to `{base}/slack/…` signed with this secret, instead of by Socket Mode.
+    pub http: Option<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            channels: vec![CHANNEL.to_owned()],
+            more_channels: Vec::new(),
             ack_deadline: Duration::from_secs(3),
-            http: None,
+            trigger_life: Duration::from_secs(3),
             rate_limits: false,
+            http: None,
         }
     }
 }
@@ -53,15 +67,12 @@ struct Inner {
     address: SocketAddr,
     options: Options,
     workspace: Mutex<Workspace>,
+    /// Where to deliver instead of by Socket Mode, and the secret to sign with.
+    http: Mutex<Option<(String, String)>>,
     changes: watch::Sender<u64>,
     faults: Faults,
-    calls: Mutex<std::collections::BTreeMap<String, u64>>,
-    /// Live sockets of the app, to send frames to.
-    sockets: Mutex<Vec<(u64, mpsc::UnboundedSender<String>)>>,
-    /// Envelopes that wait for their acknowledgement.
-    waiting: Mutex<HashMap<String, oneshot::Sender<Value>>>,
-    /// When each channel's last posts and edits were, for the rate limits.
-    pace: Mutex<HashMap<String, Vec<tokio::time::Instant>>>,
+    limits: Mutex<limits::Limits>,
+    socket: socket::Lines,
     server: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -73,7 +84,7 @@ impl Drop for Inner {
     }
 }
 
-/// The double. Clones share it.
+/// The double. Clones share it; the last one's end closes its port.
 #[derive(Clone)]
 pub struct SlackDouble(Arc<Inner>);
 
@@ -81,33 +92,41 @@ impl SlackDouble {
     /// Starts it on a free port of this machine.
     ///
     /// # Errors
-    /// One sentence.
+    /// One sentence: no port could be opened.
     pub async fn start(options: Options) -> Result<Self, String> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .map_err(|error| error.to_string())?;
-        let mut workspace = Workspace::default();
-        for channel in &options.channels {
-            workspace.channels.insert(channel.clone(), Vec::new());
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let mut workspace = Workspace::acme(format!("http://{address}"));
+        for (id, name) in &options.more_channels {
+            workspace.add_channel(id, name);
         }
         let double = Self(Arc::new(Inner {
-            address: listener.local_addr().map_err(|error| error.to_string())?,
+            address,
+            http: Mutex::new(options.http.clone()),
             options,
             workspace: Mutex::new(workspace),
             changes: watch::Sender::new(0),
             faults: Faults::default(),
-            calls: Mutex::default(),
-            sockets: Mutex::default(),
-            waiting: Mutex::default(),
-            pace: Mutex::default(),
+            limits: Mutex::default(),
+            socket: socket::Lines::default(),
             server: Mutex::default(),
         }));
-        let routes = api::router(Arc::downgrade(&double.0));
+        let door = Arc::downgrade(&double.0);
+        let routes = api::router(door.clone())
+            .merge(response_url::router(door.clone()))
+            .merge(socket::router(door));
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, routes).await;
         });
         *locked(&double.0.server) = Some(server);
         Ok(double)
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.address
     }
 
     /// For `api_url` in the configuration.
@@ -125,12 +144,7 @@ impl SlackDouble {
         APP_TOKEN.to_owned()
     }
 
-    /// What it signs with in HTTP mode.
-    pub fn signing_secret(&self) -> String {
-        SIGNING_SECRET.to_owned()
-    }
-
-    /// Its faults.
+    /// Its faults; a request line is `POST chat.postMessage`, or `POST response_url`.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
@@ -140,62 +154,124 @@ impl SlackDouble {
         self.0.changes.subscribe()
     }
 
-    /// The workspace as it is now.
-    pub fn workspace(&self) -> Workspace {
-        locked(&self.0.workspace).clone()
+    /// Looks at the workspace. Not for waiting, and nothing that blocks: the whole double stands still meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Workspace) -> T) -> T {
+        look(&locked(&self.0.workspace))
     }
 
-    /// What took effect so far, in order.
-    pub fn ledger(&self) -> Vec<String> {
-        locked(&self.0.workspace).ledger.clone()
-    }
-
-    /// What a real Slack would have refused or shown as broken.
-    pub fn violations(&self) -> Vec<String> {
-        locked(&self.0.workspace).violations.clone()
-    }
-
-    /// Calls so far, by method.
-    pub fn calls(&self) -> std::collections::BTreeMap<String, u64> {
-        locked(&self.0.calls).clone()
-    }
-
-    /// The deploy channel as a person reads it.
-    pub fn transcript(&self) -> String {
-        transcript::channel(&locked(&self.0.workspace), CHANNEL)
-    }
-
-    /// Changes the workspace and tells whoever watches.
-    fn change<T>(&self, act: impl FnOnce(&mut Workspace) -> T) -> T {
-        let done = act(&mut locked(&self.0.workspace));
+    /// Changes the workspace behind the app's back: who is in a channel, who in a group.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Workspace) -> T) -> T {
+        let done = change(&mut locked(&self.0.workspace));
         self.0.changes.send_modify(|count| *count += 1);
         done
     }
 
-    /// Waits until the workspace shows what `look` is after.
+    /// A change that nobody sees.
+    fn look_mut<T>(&self, look: impl FnOnce(&mut Workspace) -> T) -> T {
+        look(&mut locked(&self.0.workspace))
+    }
+
+    /// The channel's own messages, oldest first, without threads and ephemeral ones.
+    pub fn messages(&self, channel: &str) -> Vec<Message> {
+        self.all(|message| message.channel == channel && message.thread.is_none() && message.only_for.is_none())
+    }
+
+    /// A thread's root and its replies, oldest first.
+    pub fn thread(&self, channel: &str, ts: &str) -> Vec<Message> {
+        let within = |message: &Message| message.ts == ts || message.thread.as_deref() == Some(ts);
+        self.all(|message| message.channel == channel && within(message) && message.only_for.is_none())
+    }
+
+    /// What this person alone sees, oldest first.
+    pub fn ephemerals(&self, user: &str) -> Vec<Message> {
+        self.all(|message| message.only_for.as_deref() == Some(user))
+    }
+
+    fn all(&self, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
+        self.look(|workspace| {
+            workspace
+                .messages
+                .iter()
+                .filter(|message| wanted(message))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// What took effect so far, in order.
+    pub fn ledger(&self) -> Vec<String> {
+        self.look(|workspace| workspace.ledger.clone())
+    }
+
+    /// Calls so far, by method.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.look(|workspace| workspace.calls.clone())
+    }
+
+    /// Rules of Slack that the app broke, a sentence each.
+    pub fn violations(&self) -> Vec<String> {
+        self.look(|workspace| workspace.violations.clone())
+    }
+
+    /// All channels as plain text, threads indented, buttons as `[Label]`.
+    pub fn transcript(&self) -> String {
+        self.look(Workspace::transcript)
+    }
+
+    /// Waits until `predicate` finds something in the workspace.
     ///
     /// # Errors
-    /// When `limit` passes first: with the whole channel as it then is.
+    /// `limit` passed: what was waited for, and the transcript.
     pub async fn wait_for<T>(
         &self,
         limit: Duration,
         what: &str,
-        look: impl Fn(&Workspace) -> Option<T>,
+        predicate: impl Fn(&Workspace) -> Option<T>,
     ) -> Result<T, String> {
         let mut changes = self.changes();
-        let waiting = async {
+        let found = async {
             loop {
                 changes.mark_unchanged();
-                if let Some(found) = look(&locked(&self.0.workspace)) {
+                if let Some(found) = self.look(&predicate) {
                     return found;
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+                // The sender lives as long as we do.
+                let _ = changes.changed().await;
             }
         };
-        let found = tokio::time::timeout(limit, waiting).await;
-        found.map_err(|_| format!("waited in vain for {what}; the channel:\n{}", self.transcript()))
+        let found = tokio::time::timeout(limit, found).await;
+        found.map_err(|_| {
+            format!(
+                "waited {limit:?} in vain for {what}; the transcript:\n{}",
+                self.transcript()
+            )
+        })
+    }
+
+    /// Delivers to `{base}/slack/…` from now on, signed with this secret, instead of by Socket Mode.
+    pub fn deliver_over_http(&self, base: &str, signing_secret: &str) {
+        *locked(&self.0.http) = Some((base.to_owned(), signing_secret.to_owned()));
+    }
+
+    /// Open Socket Mode lines.
+    pub fn lines(&self) -> usize {
+        self.0.socket.count()
+    }
+
+    /// Asks every line to disconnect, as Slack does every few hours (`refresh_requested`) or when it is switched off
+    /// (`link_disabled`). The lines stay open until the app closes them.
+    pub fn disconnect(&self, reason: &str) {
+        self.0.socket.disconnect(reason);
+    }
+
+    /// Cuts every line without a word.
+    pub fn cut(&self) {
+        self.0.socket.cut();
+    }
+
+    /// Sends the next Socket Mode envelope twice, as Slack may when it lost sight of the first.
+    pub fn repeat_next(&self) {
+        self.0.socket.repeat_next();
     }
 }
 
