@@ -1,7 +1,7 @@
 //! Makes Slack agree with the journals: for each deployment, the messages that should stand in the channel are posted and edited until they do.
 //!
 //! 1. What people see is a fold of the journal, so nothing is lost by being late: the last state always lands.
-//! 2. Updates are coalesced: one round at most every [`Projector::gap`], whatever happens meanwhile.
+//! 2. Updates are coalesced: one round at most every `gap`, whatever happens meanwhile.
 //! 3. A message whose post is in doubt is looked up by its metadata before it is posted again (see [`super::slots`]).
 //! 4. A failing Slack never holds a deployment up.
 

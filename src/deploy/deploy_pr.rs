@@ -152,6 +152,8 @@ impl Step<World> for PushVersionBump {
             .await?
         {
             Pushed::Done | Pushed::UpToDate => Ok(()),
+            // libcurl may have sent the push twice over a connection that died: then the first one is what the second met.
+            Pushed::Rejected(_) if self.observe(cx).await?.is_some() => Ok(()),
             Pushed::Rejected(reason) => Err(StepError::permanent(format!(
                 "{} can't be pushed ({reason}): somebody pushed to it after the merges",
                 self.bump.branch

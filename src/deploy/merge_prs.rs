@@ -452,7 +452,8 @@ impl Step<World> for LookAgain {
     async fn run(&self, cx: &Context<'_, World>) -> Result<Look, StepError> {
         let world = cx.world;
         let plan = &self.plan;
-        let gone = |branch: &str| StepError::permanent(format!("the branch {branch} is gone"));
+        // GitHub's answers may lag behind a push: looked at again within the step's budget.
+        let gone = |branch: &str| StepError::transient(format!("the branch {branch} is gone"));
         let branch_tip = world
             .github
             .branch_tip(&plan.branch)

@@ -170,6 +170,8 @@ impl Step<World> for PushDeployBranch {
             .await?
         {
             Pushed::Done | Pushed::UpToDate => Ok(()),
+            // libcurl may have sent the push twice over a connection that died: then the first one is what the second met.
+            Pushed::Rejected(_) if self.remote_tip(cx.world).await?.as_ref() == Some(&self.at) => Ok(()),
             Pushed::Rejected(reason) => Err(StepError::permanent(format!(
                 "the deploy branch {} can't be pushed: {reason}",
                 self.branch

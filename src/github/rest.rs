@@ -286,7 +286,13 @@ impl RestGitHub {
         }
         self.written.fetch_add(1, Ordering::Relaxed);
         let sent = self
-            .send(method, &format!("{}{path}", self.api_url), &request, Some(body), None)
+            .send(
+                method,
+                &format!("{}{path}", self.api_url),
+                &request,
+                Some(body).filter(|body| !body.is_null()),
+                None,
+            )
             .await;
         *next = Some(Instant::now() + self.write_gap);
         sent

@@ -1,5 +1,5 @@
-//! The double of GitHub: a model of state ([`model`]) over real bare repositories ([`bare`]) behind GitHub's own protocols ([`rest`],
-//! [`git_http`]), with a life of its own ([`life`]): checks, reviewers and Actions play by themselves.
+//! The double of GitHub: a model of state (`model`) over real bare repositories (`bare`) behind GitHub's own protocols (`rest`,
+//! `git_http`), with a life of its own (`life`): checks, reviewers and Actions play by themselves.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! The double of Slack: a workspace ([`model`]) behind the Web API ([`api`]) and Socket Mode ([`socket`]), with Slack's own rules
-//! ([`rules`]), and people in it ([`people`]) who type, click and read.
+//! The double of Slack: a workspace (`model`) behind the Web API (`api`) and Socket Mode (`socket`), with Slack's own rules
+//! (`rules`), and people in it (`people`) who type, click and read.
 //!
 //! What a person does waits for the app's acknowledgement, as Slack's client does, so a test needs no pauses: whoever waits for what comes
 //! later uses [`SlackDouble::wait_for`], which looks again at each change and, when it gives up, shows the whole transcript.
