@@ -756,3 +756,6 @@ impl GitHub for RestGitHub {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The client against canned answers: what GitHub's protocol has in store besides the happy path. The whole of it is played end to end
+//! against the sandbox's double in `tests/deploy`.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::*;
+
+type Seen = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// A server that answers by request line, and notes what it saw.
+async fn serve(answer: impl Fn(&str, &HeaderMap) -> Response + Clone + Send + Sync + 'static) -> (RestGitHub, Seen) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let routes = Router::new().fallback(move |request: Request| {
+        let line = format!("{} {}", request.method(), request.uri());
+        noted.lock().unwrap().push((line.clone(), request.headers().clone()));
+        let response = answer(&line, request.headers());
+        async move { response }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let tokens = Arc::new(TokenSource::personal(SecretString::from("ghp_secret")));
+    let repo = RepoName::try_from("acme/web".to_owned()).unwrap();
+    let client = RestGitHub::new(&url, repo, tokens)
+        .unwrap()
+        .with_write_gap(Duration::ZERO);
+    (client, seen)
+}
+
+fn error(status: u16, message: &str) -> Response {
+    (
+        StatusCode::from_u16(status).unwrap(),
+        axum::Json(json!({ "message": message })),
+    )
+        .into_response()
+}
+
+fn sha() -> Sha {
+    "a".repeat(40).parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_request_pins_the_version_and_says_who_asks() {
+    let (github, seen) = serve(|_, _| error(404, "Not Found")).await;
+    assert_eq!(github.branch_tip("feature/a b").await.unwrap(), None);
+    let seen = seen.lock().unwrap();
+    let (line, headers) = &seen[0];
+    assert_eq!(line, "GET /repos/acme/web/git/ref/heads/feature/a%20b");
+    assert_eq!(headers["x-github-api-version"], "2022-11-28");
+    assert_eq!(headers[header::AUTHORIZATION], "Bearer ghp_secret");
+    assert!(headers[header::USER_AGENT].to_str().unwrap().starts_with("shipmate/"));
+}
+
+#[tokio::test]
+async fn pages_are_followed_on_the_same_origin_only() {
+    let (github, seen) = serve(|line, headers| {
+        let host = headers[header::HOST].to_str().unwrap();
+        let (next, rows) = match line.contains("page=2") {
+            false => (
+                format!("<http://{host}/repositories/1/issues/1/comments?page=2>; rel=\"next\""),
+                json!([{ "body": "one" }]),
+            ),
+            true => (
+                "<http://evil.test/steal>; rel=\"next\"".to_owned(),
+                json!([{ "body": "two" }]),
+            ),
+        };
+        ([(header::LINK, next)], axum::Json(rows)).into_response()
+    })
+    .await;
+    let refused = github.comments(1).await.unwrap_err();
+    assert!(refused.message.contains("another host"), "{refused}");
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_unchanged_answer_comes_from_the_cache() {
+    let (github, seen) = serve(|_, headers| match headers.get(header::IF_NONE_MATCH) {
+        Some(_) => StatusCode::NOT_MODIFIED.into_response(),
+        None => (
+            [(header::ETAG, "\"1\"")],
+            axum::Json(
+                json!({ "jobs": [{ "name": "deploy", "status": "queued", "conclusion": null, "html_url": null }] }),
+            ),
+        )
+            .into_response(),
+    })
+    .await;
+    let first = github.jobs(1).await.unwrap();
+    assert_eq!(github.jobs(1).await.unwrap(), first);
+    assert_eq!(seen.lock().unwrap()[1].1[header::IF_NONE_MATCH], "\"1\"");
+}
+
+#[tokio::test]
+async fn limits_say_how_long_to_wait() {
+    let (github, _) = serve(|line, _| {
+        let limited = |headers: [(&'static str, String); 1], message: &str| {
+            (
+                StatusCode::FORBIDDEN,
+                headers,
+                axum::Json(json!({ "message": message })),
+            )
+                .into_response()
+        };
+        match line {
+            line if line.contains("/issues/1/") => limited(
+                [("retry-after", "7".to_owned())],
+                "You have exceeded a secondary rate limit",
+            ),
+            line if line.contains("/issues/2/") => {
+                limited([("x-other", String::new())], "You have exceeded a secondary rate limit")
+            }
+            line if line.contains("/issues/3/") => {
+                limited([("x-ratelimit-remaining", "0".to_owned())], "API rate limit exceeded")
+            }
+            _ => limited(
+                [("x-accepted-github-permissions", "issues=write".to_owned())],
+                "Resource not accessible by integration",
+            ),
+        }
+    })
+    .await;
+    let kind = async |number| github.comments(number).await.unwrap_err();
+    assert_eq!(kind(1).await.kind, ErrorKind::RateLimited(Duration::from_secs(7)));
+    assert_eq!(kind(2).await.kind, ErrorKind::RateLimited(SECONDARY_LIMIT));
+    assert_eq!(kind(3).await.kind, ErrorKind::RateLimited(Duration::from_secs(2)));
+    let forbidden = kind(4).await;
+    assert_eq!(forbidden.kind, ErrorKind::Forbidden);
+    assert!(
+        forbidden.message.ends_with("the token needs issues=write"),
+        "{forbidden}"
+    );
+}
+
+#[tokio::test]
+async fn a_moved_repository_is_read_on_but_never_written_to() {
+    let (github, seen) = serve(|line, _| match line {
+        line if line.contains("/repositories/9") => axum::Json(json!([])).into_response(),
+        _ => (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, "/repositories/9/x")]).into_response(),
+    })
+    .await;
+    assert_eq!(github.comments(1).await.unwrap(), [] as [&str; 0]);
+    let moved = github.set_base(7, "staging").await.unwrap_err();
+    assert!(
+        moved
+            .message
+            .contains("the repository moved to /repositories/9/x: change `repo`"),
+        "{moved}"
+    );
+    let lines: Vec<String> = seen.lock().unwrap().iter().map(|(line, _)| line.clone()).collect();
+    assert_eq!(
+        lines.last().unwrap(),
+        "PATCH /repos/acme/web/pulls/7",
+        "the write was not followed"
+    );
+}
+
+#[tokio::test]
+async fn errors_carry_githubs_own_words_link_and_request_id() {
+    let (github, _) = serve(|_, _| {
+        let body = json!({
+            "message": "Validation Failed", "documentation_url": "https://docs.github.com/rest/pulls",
+            "errors": [{ "field": "base", "code": "invalid", "message": "" }, { "message": "No commits between staging and deploy-1" }, "and text"],
+        });
+        (StatusCode::UNPROCESSABLE_ENTITY, [("x-github-request-id", "ABCD:1")], axum::Json(body)).into_response()
+    })
+    .await;
+    let said = github.set_base(7, "x").await.unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "GitHub: PATCH /repos/acme/web/pulls/7 failed: Validation Failed: base is invalid; No commits between staging and deploy-1; and text (see https://docs.github.com/rest/pulls) [request ABCD:1]"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_field_is_named_and_worth_another_try() {
+    let (github, _) = serve(|_, _| {
+        axum::Json(json!({ "number": 7, "title": "x", "html_url": "y", "state": "open" })).into_response()
+    })
+    .await;
+    let malformed = github.pull_request(7).await.unwrap_err();
+    assert!(malformed.is_transient());
+    assert!(malformed.message.contains("missing field `head`"), "{malformed}");
+}
+
+#[tokio::test]
+async fn merges_are_told_apart_by_their_message() {
+    for (status, message, expected) in [
+        (
+            405,
+            "Base branch was modified. Review and try the merge again.",
+            "BaseModified",
+        ),
+        (405, "Merge already in progress", "InProgress"),
+        (405, "Pull Request is not mergeable", "NotMergeable"),
+        (405, "Pull Request is still a draft", "Refused"),
+        (
+            405,
+            "At least 1 approving review is required by reviewers with write access.",
+            "Refused",
+        ),
+        (
+            409,
+            "Head branch was modified. Review and try the merge again.",
+            "HeadModified",
+        ),
+        (422, "Repository rule violations found", "Refused"),
+        (
+            403,
+            "refusing to allow a GitHub App to create or update workflow `x` without `workflows` permission",
+            "Refused",
+        ),
+    ] {
+        let (github, _) = serve(move |_, _| error(status, message)).await;
+        let outcome = github.merge(7, MergeMethod::Squash, &sha()).await.unwrap();
+        assert!(
+            format!("{outcome:?}").starts_with(expected),
+            "{status} {message}: {outcome:?}"
+        );
+    }
+    let (github, _) = serve(|_, _| error(403, "You have exceeded a secondary rate limit")).await;
+    assert!(github.merge(7, MergeMethod::Squash, &sha()).await.is_err());
+    let (github, _) = serve(|_, _| axum::Json(json!({ "sha": "b".repeat(40), "merged": true })).into_response()).await;
+    assert_eq!(
+        github.merge(7, MergeMethod::Squash, &sha()).await.unwrap(),
+        MergeOutcome::Merged("b".repeat(40).parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_can_not_see_checks_sees_actions_runs_instead() {
+    let (github, _) = serve(|line, _| match line.contains("check-runs") {
+        true => error(403, "Resource not accessible by personal access token"),
+        false => axum::Json(json!({ "workflow_runs": [{ "id": 1, "name": "CI", "status": "completed", "conclusion": "success", "head_sha": "a".repeat(40), "html_url": "x" }] })).into_response(),
+    })
+    .await;
+    for _ in 0..2 {
+        let checks = github.check_runs(&sha()).await.unwrap();
+        assert_eq!(
+            checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>(),
+            ["CI"]
+        );
+    }
+    assert_eq!(github.calls().0, 3, "it isn't asked for check runs again");
+}
+
+#[tokio::test]
+async fn required_checks_are_those_of_rules_and_of_classic_protection() {
+    let (github, _) = serve(|line, _| match line.contains("/rules/") {
+        true => axum::Json(json!([{ "type": "deletion" }, { "type": "required_status_checks", "parameters": { "required_status_checks": [{ "context": "build" }] } }])).into_response(),
+        false => axum::Json(json!({ "protection": { "required_status_checks": { "contexts": ["build", "e2e"] } } })).into_response(),
+    })
+    .await;
+    assert_eq!(github.required_checks("staging").await.unwrap(), ["build", "e2e"]);
+}
