@@ -494,3 +494,6 @@ pub fn next_reminder(view: &View, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let next = |question: &Question| (1..=20).filter_map(|n| reminder_due(question, n)).find(|&at| at > now);
     view.questions.iter().filter_map(next).min()
 }
+
+#[cfg(test)]
+mod tests;
