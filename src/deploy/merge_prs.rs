@@ -733,3 +733,6 @@ impl Step<World> for CollectMergedPrInfo {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -323,12 +323,11 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             medium.time(*deadline)
         ),
         None => {
-            let number = current
-                .key
-                .split('/')
-                .nth(1)
-                .and_then(|number| number.parse::<u64>().ok());
-            let which = number.map(|number| format!(" · #{number}")).unwrap_or_default();
+            let parts = ["change_pr_bases/", "merge_pr/"];
+            let number = parts.iter().find_map(|part| current.key.strip_prefix(part));
+            let which = number
+                .map(|number| format!(" · #{}", number.trim_end_matches("/put_back")))
+                .unwrap_or_default();
             format!("Now: {}{which}.", current.title)
         }
     }

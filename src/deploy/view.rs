@@ -582,7 +582,11 @@ fn current(history: &History) -> Option<Current> {
     })?;
     Some(Current {
         key: busy.key.clone(),
-        title: line_of(&busy.key).map_or("tidying up", |line| line.title),
+        title: match line_of(&busy.key) {
+            Some(line) if !line.checkpoint => line.title,
+            Some(line) if line.name == "approve_point_of_no_return" => "comparing the plan with GitHub",
+            _ => "tidying up",
+        },
         since: busy.first_started,
         retrying: match &busy.phase {
             StepPhase::Failed {
