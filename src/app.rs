@@ -9,10 +9,10 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::bot::Bot;
 use crate::bot::plan::Planner;
 use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
+use crate::bot::{Bot, housekeeping};
 use crate::config::{Config, GitHubSecret, Project, Secrets, SlackSecret};
 use crate::deploy::world::World;
 use crate::deploy::{Connect, Deployments, workspace_root};
@@ -129,6 +129,8 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     let stop = CancellationToken::new();
     let projector = Projector::new(engine.clone(), slack.clone(), slots, pace.card_gap, stop.clone());
     let projector = tokio::spawn(projector.run());
+    let retain = config.history.keep as usize * config.projects.len();
+    tokio::spawn(housekeeping::keep_house(engine.clone(), retain, stop.clone()));
     let recovered = engine.recover().map_err(|error| error.to_string())?;
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");

@@ -24,6 +24,7 @@ use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
 pub mod cards;
 pub mod command;
 pub mod decide;
+pub mod housekeeping;
 pub mod modals;
 pub mod people;
 pub mod plan;

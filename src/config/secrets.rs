@@ -86,7 +86,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             self.required("GITHUB_APP_PRIVATE_KEY", mend)
                 .map(GitHubSecret::AppPrivateKey)
         } else {
-            let mend = "make a fine-grained token at https://github.com/settings/tokens with read and write access to contents, pull requests and issues, and read access to actions, checks and commit statuses; or set `github.app_id`";
+            let mend = "make a classic token with the scopes repo and workflow at https://github.com/settings/tokens; or set `github.app_id` (a fine-grained token works, but can't see check runs)";
             self.required("GITHUB_TOKEN", mend).map(GitHubSecret::Token)
         };
         let github_webhook_secret = self.optional("GITHUB_WEBHOOK_SECRET");

@@ -202,8 +202,19 @@ fn only_match(text: &str, pattern: &str, none: &str, many: &str) -> Result<Range
     }
 }
 
+/// The parser recurses: deeper files than any real one are refused before it overflows the stack.
+const DEEPEST: usize = 200;
+
 fn in_json(text: &str, pointer: &str) -> Result<Range<usize>, String> {
     use jsonc_parser::ast::Value;
+    let deeper = |(depth, deepest): (usize, usize), c: char| match c {
+        '[' | '{' => (depth + 1, deepest.max(depth + 1)),
+        ']' | '}' => (depth.saturating_sub(1), deepest),
+        _ => (depth, deepest),
+    };
+    if text.chars().fold((0, 0), deeper).1 > DEEPEST {
+        return Err(format!("it is nested deeper than {DEEPEST} levels"));
+    }
     let start = text.len() - text.trim_start_matches('\u{feff}').len();
     let parsed = jsonc_parser::parse_to_ast(
         &text[start..],

@@ -80,6 +80,8 @@ impl World {
     /// The clone in a workspace, rebuilt if it is lost: a reboot may empty the temp folder.
     pub async fn clone_in(&self, workspace: &str) -> Result<PathBuf, StepError> {
         let clone = self.workspace(workspace)?.join("repo");
+        // Steps run one at a time: a lock that is there was left behind by a git that was killed.
+        let _ = std::fs::remove_file(clone.join(".git").join("index.lock"));
         if !self.git.is_clone(&clone).await {
             remove(&clone)?;
             make_private(clone.parent().unwrap_or(&self.workspace_root))?;

@@ -304,6 +304,13 @@ impl Git for GitCli {
         allow(&push, check_commit(commit))?;
         if let Expect::At(oid) = &expect {
             allow(&push, check_commit(oid))?;
+            // A lease that holds would force: only a fast-forward is pushed.
+            let forward = Invocation::new(["merge-base", "--is-ancestor", oid, commit])
+                .within(dir)
+                .remote();
+            if self.runner.run(&forward).await?.code != Some(0) {
+                return Ok(Pushed::Rejected("it would not be a fast-forward".to_owned()));
+            }
         }
         self.push_ref(dir, commit, branch, lease).await
     }

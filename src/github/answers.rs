@@ -292,6 +292,11 @@ fn first() -> u64 {
 }
 
 impl WorkflowRun {
+    /// Whether it ran on that commit: an ignored filter answers with everybody's.
+    pub fn is_for(&self, sha: &Sha) -> bool {
+        self.head_sha == *sha
+    }
+
     /// A run in place of the checks that a fine-grained token can't see.
     pub fn into_check(self) -> Check {
         Check {

@@ -566,7 +566,9 @@ impl GitHub for RestGitHub {
         }
         let error = read_error(&request, response).await;
         let limited = matches!(error.kind, ErrorKind::RateLimited(_));
-        match error.status.and_then(|status| merge_outcome(status, &error.message)) {
+        // The hint about permissions that we add to GitHub's words must not be read as its own.
+        let said = error.message.split("; the token needs").next().unwrap_or_default();
+        match error.status.and_then(|status| merge_outcome(status, said)) {
             Some(outcome) if !limited => Ok(outcome),
             _ => Err(error),
         }
@@ -601,7 +603,7 @@ impl GitHub for RestGitHub {
     }
 
     async fn compare(&self, base: &str, head: &str) -> Result<Comparison> {
-        let path = self.path(&format!("/compare/{}...{}?per_page=100", segment(base), segment(head)));
+        let path = self.path(&format!("/compare/{}...{}", segment(base), segment(head)));
         Ok(self.get::<answers::Comparison>(&path).await?.into())
     }
 
@@ -668,7 +670,15 @@ impl GitHub for RestGitHub {
         }
         let path = self.path(&format!("/actions/runs?head_sha={sha}&per_page=100"));
         let runs: Vec<answers::WorkflowRun> = self.list(&path, Some("workflow_runs")).await?;
-        Ok(runs.into_iter().map(answers::WorkflowRun::into_check).collect())
+        // Newest first: of each workflow only the newest run counts.
+        let mut checks: Vec<CheckRun> = Vec::new();
+        for run in runs.into_iter().filter(|run| run.is_for(sha)) {
+            let check = run.into_check();
+            if checks.iter().all(|known| known.name != check.name) {
+                checks.push(check);
+            }
+        }
+        Ok(checks)
     }
 
     async fn statuses(&self, sha: &Sha) -> Result<Vec<CommitStatus>> {
@@ -717,7 +727,7 @@ impl GitHub for RestGitHub {
     }
 
     async fn releases(&self) -> Result<Vec<Release>> {
-        let rows: Vec<answers::Release> = self.get(&self.path("/releases?per_page=100")).await?;
+        let rows: Vec<answers::Release> = self.list(&self.path("/releases?per_page=100"), None).await?;
         Ok(rows.into_iter().map(Release::from).collect())
     }
 

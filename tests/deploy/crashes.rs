@@ -49,9 +49,11 @@ async fn effects(stage: &Stage) -> Effects {
 fn turn(workspace: &Workspace, story: Story) -> Option<&'static str> {
     let text = workspace.transcript();
     let has = |part: &str| text.contains(part);
-    if has("completed · 1.4.3 shipped with 4 pull requests in") && has("Everything ticked")
-        || has("undone · Everything is undone")
-    {
+    let outcome = |message: &Message| {
+        let metadata = message.metadata.as_ref();
+        metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
+    };
+    if workspace.messages.iter().any(outcome) {
         Some("over")
     } else if has("[Confirm]") {
         Some("Confirm")
@@ -108,16 +110,6 @@ async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
         let same = |workspace: &Workspace| (turn(workspace, story) != next).then_some(());
         let _ = slack.wait_for(Duration::from_millis(300), "the answer", same).await;
     }
-    // The last message may be on its way.
-    let outcome = |message: &&Message| {
-        let metadata = message.metadata.as_ref();
-        metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
-    };
-    let posted = |workspace: &Workspace| workspace.messages.iter().find(outcome).map(drop);
-    slack
-        .wait_for(LIMIT, "the outcome in the thread", posted)
-        .await
-        .unwrap();
     stage.stop().await;
     let commits = stage.store.commits();
     let effects = effects(&stage).await;

@@ -63,6 +63,11 @@ fn json_that_is_ambiguous_or_wrong_is_named() {
 }
 
 #[test]
+fn json_that_would_overflow_the_parser_is_refused() {
+    assert!(refused(&json("/version"), &"[".repeat(100_000)).contains("nested deeper"));
+}
+
+#[test]
 fn toml_keeps_its_formatting() {
     bumps(
         &toml("package.version"),
