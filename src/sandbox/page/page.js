@@ -189,7 +189,7 @@ const mark = (row) => MARKS[row.conclusion || row.status] || "▫️";
 
 function pullRow(pull) {
   const reviews = pull.reviews.map((review) => ({ APPROVED: "✓", CHANGES_REQUESTED: "✗", DISMISSED: "⊘" }[review.state] || "·") + review.user);
-  const notes = [pull.draft && "draft", ...pull.labels, ...reviews, ...pull.requested.map((login) => `⧗${login}`)].filter(Boolean);
+  const notes = [pull.draft && "draft", ...pull.labels, ...reviews, ...pull.requested.map((login) => `⏳${login}`)].filter(Boolean);
   return h("li", { class: `pull ${pull.state}` },
     h("span", { class: "dot", title: pull.state, "aria-label": pull.state }), h("div", {},
       h("strong", {}, `#${pull.number} `), pull.title,
