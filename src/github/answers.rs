@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::rest::malformed;
+use super::http::malformed;
 use super::{
     CheckRun as Check, Commit as OurCommit, Comparison as Compared, End, Error, Issue as OurIssue, PullRequest as Pull,
     PullRequestState, Release as Released, RepoName, Repository as Repo, Result, Review as OurReview, ReviewState, Sha,
@@ -23,30 +23,6 @@ pub fn typed<T: DeserializeOwned>(request: &str, body: Value) -> Result<T> {
             ),
         )
     })
-}
-
-/// An error body's message, with its `errors[]` spelled out.
-pub fn message(body: &Value) -> Option<String> {
-    let mut message = body["message"].as_str()?.to_owned();
-    let detail = |error: &Value| match error {
-        Value::String(text) => Some(text.clone()),
-        error => {
-            let said = error["message"].as_str().filter(|said| !said.is_empty());
-            let field = error["field"].as_str().zip(error["code"].as_str());
-            said.map(str::to_owned)
-                .or_else(|| field.map(|(field, code)| format!("{field} is {code}")))
-        }
-    };
-    let details: Vec<String> = body["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(detail)
-        .collect();
-    if !details.is_empty() {
-        message = format!("{message}: {}", details.join("; "));
-    }
-    Some(message)
 }
 
 #[derive(Deserialize)]

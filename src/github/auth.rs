@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::rest::{API_VERSION, USER_AGENT, http_client, read_error};
+use super::http::{API_VERSION, USER_AGENT, http_client, read_error};
 use super::{Error, ErrorKind, RepoName, Result};
 
 /// An installation token is renewed this long before it expires.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod answers;
 pub mod auth;
+pub(crate) mod http;
 pub mod rest;
 
 /// A full object name: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits. An empty or abbreviated one can't be made, because GitHub

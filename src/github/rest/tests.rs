@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::*;
+use crate::github::http::SECONDARY_LIMIT;
 
 type Seen = Arc<Mutex<Vec<(String, HeaderMap)>>>;
 

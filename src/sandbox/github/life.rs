@@ -297,7 +297,7 @@ pub fn webhook(double: &GitHubDouble, repo: &Repo) {
     };
     let signature = hex::encode(mac.chain_update(body.as_bytes()).finalize().into_bytes());
     tokio::spawn(async move {
-        let Ok(client) = crate::github::rest::http_client() else {
+        let Ok(client) = crate::github::http::http_client() else {
             return;
         };
         let request = client
