@@ -263,3 +263,72 @@ async fn required_checks_are_those_of_rules_and_of_classic_protection() {
     .await;
     assert_eq!(github.required_checks("staging").await.unwrap(), ["build", "e2e"]);
 }
+
+/// A key made for this test alone.
+const APP_KEY: &str = include_str!("../testdata/app.pem");
+
+#[tokio::test]
+async fn an_app_finds_its_installation_and_renews_its_token_once() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = asked.clone();
+    let routes = Router::new().fallback(move |request: Request| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        let bearer = request.headers()[header::AUTHORIZATION]
+            .to_str()
+            .unwrap()
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let mut asked = noted.lock().unwrap();
+        let made = asked
+            .iter()
+            .filter(|(line, _): &&(String, String)| line.ends_with("/access_tokens"))
+            .count();
+        let response = match line.as_str() {
+            "GET /repos/acme/web/installation" => axum::Json(json!({ "id": 5 })).into_response(),
+            "POST /app/installations/5/access_tokens" => {
+                let expires = Utc::now() + chrono::TimeDelta::hours(1);
+                axum::Json(json!({ "token": format!("ghs_{}", made + 1), "expires_at": expires })).into_response()
+            }
+            // The first token is refused, as one that GitHub revoked.
+            _ if bearer == "ghs_1" => error(401, "Bad credentials"),
+            _ => axum::Json(json!([])).into_response(),
+        };
+        asked.push((line, bearer));
+        async move { response }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let repo = RepoName::try_from("acme/web".to_owned()).unwrap();
+    let key = SecretString::from(APP_KEY);
+    let tokens = Arc::new(TokenSource::app(&url, 12345, &key, None, repo.clone()).unwrap());
+    let github = RestGitHub::new(&url, repo, tokens).unwrap();
+    assert_eq!(github.comments(1).await.unwrap(), [] as [&str; 0]);
+    github.comments(2).await.unwrap();
+
+    let asked = asked.lock().unwrap();
+    let bearers: Vec<&str> = asked
+        .iter()
+        .filter(|(line, _)| line.ends_with("/comments"))
+        .map(|(_, bearer)| bearer.as_str())
+        .collect();
+    assert_eq!(bearers, ["ghs_1", "ghs_2", "ghs_2"], "renewed once, then kept");
+    let jwt = &asked[0].1;
+    assert_eq!(
+        jwt.split('.').count(),
+        3,
+        "the App proves itself by a signed token: {jwt}"
+    );
+}
+
+#[test]
+fn a_key_that_is_none_is_said_without_quoting_it() {
+    let repo = RepoName::try_from("acme/web".to_owned()).unwrap();
+    let refused = TokenSource::app("https://api.github.com", 1, &SecretString::from("hunter2"), None, repo);
+    let said = refused.err().unwrap().to_string();
+    assert!(
+        said.contains("GITHUB_APP_PRIVATE_KEY") && !said.contains("hunter2"),
+        "{said}"
+    );
+}
