@@ -74,6 +74,13 @@ fn card(view: &View) -> Content {
         }
         blocks.extend(kit::lines(&lines));
     }
+    if view
+        .shipped
+        .as_ref()
+        .is_some_and(|shipped| shipped.as_rehearsed == Some(false))
+    {
+        blocks.push(kit::section(text::NOT_AS_REHEARSED));
+    }
     blocks.push(kit::context(&facts(view)));
     let mut controls = Vec::new();
     if view.can_abort() {

@@ -496,6 +496,9 @@ pub fn version(plan: &Plan) -> String {
     )
 }
 
+/// The merges did not give what was rehearsed.
+pub const NOT_AS_REHEARSED: &str = "⚠️ *The deploy branch is not what the rehearsal promised:* somebody else changed it during the merges. Look at its commits before the deploy pull request is approved.";
+
 /// Why there is nothing to do.
 pub fn nothing_to_ship(project: &Project, excluded: &[Excluded]) -> String {
     match excluded {
