@@ -14,7 +14,7 @@ use shipmate::sandbox::play::{Options, REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Tick, Workspace};
 
 /// Longer than anything takes on a busy machine: real pauses between writes and messages are kept here.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A Shipmate process; killed with its handle.
 struct Process(Child);
