@@ -50,6 +50,18 @@ struct Inner {
     planner: Planner,
 }
 
+impl Wish {
+    /// As a project's request; what isn't said is as configured.
+    fn of(self, project: &Project) -> Request {
+        Request {
+            bump: self.bump.unwrap_or(Bump::By(project.bump)),
+            project: project.clone(),
+            selection: self.selection,
+            override_reason: None,
+        }
+    }
+}
+
 /// What a person is told, and by what way.
 enum Told {
     /// Nothing: the card says it.
@@ -116,13 +128,7 @@ impl Bot {
                 )
                 .await);
         }
-        let request = Request {
-            project: project.clone(),
-            bump: wish.bump.unwrap_or(Bump::By(project.bump)),
-            selection: wish.selection,
-            override_reason: None,
-        };
-        let input = write_request(&request)?;
+        let input = write_request(&wish.of(project))?;
         let by = Actor::Slack(typed.user.clone());
         match self
             .engine()
@@ -143,12 +149,7 @@ impl Bot {
 
     /// The whole dry run; its answer comes after the acknowledgement.
     fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Told {
-        let request = Request {
-            project: project.clone(),
-            bump: wish.bump.unwrap_or(Bump::By(project.bump)),
-            selection: wish.selection,
-            override_reason: None,
-        };
+        let request = wish.of(project);
         let bot = self.clone();
         let url = typed.response_url.clone();
         tokio::spawn(async move {
