@@ -21,6 +21,7 @@ use crate::saga::{Actor, Checkpoint, Registry, Saga, Stop, Workflow};
 pub mod ci;
 pub mod deploy_pr;
 pub mod eligible;
+pub mod guard;
 pub mod issues;
 pub mod merge_prs;
 pub mod notes;
@@ -462,18 +463,24 @@ async fn drop_dismissed(saga: &Saga<World>, plan: Plan, look: &Look, key: &str) 
 async fn merge_the_train(saga: &Saga<World>, ready: &Ready, plan: &Plan) -> Result<Shipped, Stop> {
     let mut merged = Vec::new();
     let mut skipped = Vec::new();
+    let mut known = vec![plan.branch_tip.clone()];
     for car in &plan.cars {
         let step = MergePr {
             number: car.number,
             head: car.head.clone(),
             method: plan.method,
             into: plan.branch.clone(),
+            known: known.clone(),
         };
         match saga.pivot(format!("merge_pr/{}", car.number), step).await? {
-            Skippable::Done(done) => merged.push(Merged {
-                car: car.clone(),
-                commit: done.commit,
-            }),
+            Skippable::Done(done) => {
+                known.extend(done.foreign.map(String::from));
+                known.push(done.commit.to_string());
+                merged.push(Merged {
+                    car: car.clone(),
+                    commit: done.commit,
+                });
+            }
             Skippable::Skipped => {
                 let step = RestorePrBase {
                     car: car.clone(),
@@ -490,6 +497,7 @@ async fn merge_the_train(saga: &Saga<World>, ready: &Ready, plan: &Plan) -> Resu
         merged,
         skipped,
         tree: plan.tree.clone(),
+        known,
     };
     saga.read("collect_merged_pr_info", collect).await
 }

@@ -267,6 +267,10 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         Some(Progress::Mergeability { number }) => {
             format!("Waiting for GitHub to work out whether #{number} can be merged.")
         }
+        Some(Progress::Foreign { tip, .. }) => format!(
+            "Looking at who moved the deploy branch to {}.",
+            medium.quote(tip.short())
+        ),
         Some(Progress::Checks { checks, deadline }) => format!(
             "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
             checks_summary(checks, medium),

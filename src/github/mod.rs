@@ -426,6 +426,13 @@ pub struct Commit {
     pub author: String,
 }
 
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let title = self.message.lines().next().unwrap_or_default();
+        write!(f, "{} by {}: {title}", self.sha.short(), self.author)
+    }
+}
+
 /// How `head` stands to `base`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {

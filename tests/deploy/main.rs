@@ -10,5 +10,6 @@ mod bad_days;
 mod crashes;
 mod decisions;
 mod faults;
+mod guard;
 mod happy_path;
 mod restart;

@@ -351,6 +351,17 @@ impl GitHubDouble {
         Ok(sha)
     }
 
+    /// Somebody force-pushes a branch to a commit.
+    pub async fn force_push(&self, repo: &str, branch: &str, sha: &str) -> Result<(), String> {
+        let repo = self.repo(repo)?;
+        let mut model = repo.model.lock().await;
+        repo.bare.set_ref(&format!("refs/heads/{branch}"), sha).await?;
+        life::refs_moved(self, &repo, &mut model).await?;
+        drop(model);
+        self.changed(&repo);
+        Ok(())
+    }
+
     /// The checks of a commit end, or begin again.
     pub async fn set_check(
         &self,
