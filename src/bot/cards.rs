@@ -81,6 +81,12 @@ fn card(view: &View) -> Content {
     {
         blocks.push(kit::section(text::NOT_AS_REHEARSED));
     }
+    if !view.remarks.is_empty() {
+        let remark = |remark: &String| format!("ℹ️ {}", escape(&truncate(remark, 300)));
+        blocks.extend(kit::lines(
+            &view.remarks.iter().take(CARD_CARS).map(remark).collect::<Vec<_>>(),
+        ));
+    }
     blocks.push(kit::context(&facts(view)));
     let mut controls = Vec::new();
     if view.can_abort() {
@@ -226,6 +232,19 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
             let done = items.iter().filter(|item| item.ticked.is_some()).count();
             let title = format!("After the release: {done} of {} done", items.len());
             (title, Vec::new())
+        }
+        QuestionKind::Issues { issues, comment } => {
+            let line = |issue: &crate::github::Issue| {
+                let link = kit::link(&issue.html_url, &format!("#{}", issue.number));
+                format!("• {link} {}", escape(&truncate(&issue.title, 120)))
+            };
+            let mut lines: Vec<String> = issues.iter().take(LIST).map(line).collect();
+            if issues.len() > LIST {
+                lines.push(format!("… and {} more", issues.len() - LIST));
+            }
+            lines.push(format!("Each would be told: {}", text::markdown_line(comment)));
+            let title = format!("{} shipped and still open", text::counted(issues.len(), "issue"));
+            (title, kit::lines(&lines))
         }
         QuestionKind::Unmerged { unmerged, deploy_pr } => {
             let numbers: Vec<String> = unmerged.iter().map(|number| format!("#{number}")).collect();

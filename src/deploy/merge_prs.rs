@@ -36,8 +36,9 @@ pub struct Collected {
     pub cars: Vec<Car>,
     /// May not.
     pub excluded: Vec<Excluded>,
-    /// Open pull requests on top of a car's branch: `(child, parent)`. GitHub moves them when the parent's branch is deleted.
-    pub stacked_on: Vec<(u64, u64)>,
+    /// What the token can't see, in a sentence for people.
+    #[serde(default)]
+    pub blind_spot: Option<String>,
 }
 
 impl Step<World> for FetchApprovedPrs {
@@ -55,8 +56,8 @@ impl Step<World> for FetchApprovedPrs {
         let judged: Vec<Result<Car, Excluded>> = stream::iter(judging).buffered(READS_AT_ONCE).try_collect().await?;
         let mut collected = Collected {
             cars: Vec::new(),
-            excluded: Vec::new(),
-            stacked_on: Vec::new(),
+            excluded: self.elsewhere(world, &open),
+            blind_spot: world.github.blind_spot(),
         };
         for verdict in judged {
             match verdict {
@@ -66,14 +67,6 @@ impl Step<World> for FetchApprovedPrs {
         }
         let place = |car: &Car| self.selection.only.iter().position(|&number| number == car.number);
         collected.cars.sort_by_key(place);
-        for car in &collected.cars {
-            let children = open
-                .iter()
-                .filter(|pr| pr.base.branch == car.head_branch && pr.number != car.number);
-            collected
-                .stacked_on
-                .extend(children.map(|child| (child.number, car.number)));
-        }
         Ok(collected)
     }
 
@@ -83,16 +76,44 @@ impl Step<World> for FetchApprovedPrs {
 }
 
 impl FetchApprovedPrs {
-    async fn judge(&self, world: &World, pr: &PullRequest) -> Result<Result<Car, Excluded>, StepError> {
-        let excluded = |reason| {
-            Ok(Err(Excluded {
-                number: pr.number,
-                title: pr.title.clone(),
-                author: author(pr),
-                url: pr.html_url.clone(),
-                reason,
-            }))
+    /// What doesn't target the base branch and is of interest all the same: stacked on one that does, or asked for by number.
+    fn elsewhere(&self, world: &World, open: &[PullRequest]) -> Vec<Excluded> {
+        let home = world.project.repo.to_string();
+        let parent = |pr: &PullRequest| {
+            let is_base = |other: &&PullRequest| {
+                let here = other
+                    .head
+                    .repo
+                    .as_ref()
+                    .is_some_and(|repo| repo.eq_ignore_ascii_case(&home));
+                here && other.number != pr.number && other.head.branch == pr.base.branch
+            };
+            open.iter().find(is_base).map(|parent| parent.number)
         };
+        let mut excluded = Vec::new();
+        for pr in open.iter().filter(|pr| pr.base.branch != world.project.base_branch) {
+            let reason = match parent(pr) {
+                Some(number) => Reason::StackedOn { number },
+                None if self.selection.only.contains(&pr.number) => Reason::OtherBase {
+                    branch: pr.base.branch.clone(),
+                },
+                None => continue,
+            };
+            excluded.push(without(pr, reason));
+        }
+        let closed = |number: &&u64| open.iter().all(|pr| pr.number != **number);
+        excluded.extend(self.selection.only.iter().filter(closed).map(|&number| Excluded {
+            number,
+            title: String::new(),
+            author: String::new(),
+            url: String::new(),
+            reason: Reason::NotOpen,
+        }));
+        excluded
+    }
+
+    async fn judge(&self, world: &World, pr: &PullRequest) -> Result<Result<Car, Excluded>, StepError> {
+        let excluded = |reason| Ok(Err(without(pr, reason)));
         if let Some(reason) = eligible::disqualified(pr, &world.project) {
             return excluded(reason);
         }
@@ -123,6 +144,16 @@ impl FetchApprovedPrs {
             approvals,
             issues: linked_issues(world, pr).await?,
         }))
+    }
+}
+
+fn without(pr: &PullRequest, reason: Reason) -> Excluded {
+    Excluded {
+        number: pr.number,
+        title: pr.title.clone(),
+        author: author(pr),
+        url: pr.html_url.clone(),
+        reason,
     }
 }
 

@@ -22,6 +22,14 @@ pub fn marker(deployment: &str) -> String {
     format!("<!-- shipmate:deployment {deployment} -->")
 }
 
+/// What pull requests and issues are told once they have shipped.
+pub fn shipped_in(tag: &str, release: Option<&str>) -> String {
+    match release {
+        Some(url) => format!("Shipped in [{}]({url}).", escape(tag)),
+        None => format!("Shipped in {}.", escape(tag)),
+    }
+}
+
 /// `body` with our region holding `text`: replaced where it is, appended where it isn't. What stands outside it is kept to the byte, and
 /// our text is cut at a line if the whole would be too long.
 pub fn with_region(body: &str, text: &str, limit: usize) -> String {

@@ -11,6 +11,7 @@ use super::progress::{Check, CheckState, Progress};
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Question, QuestionKind, Stand, State, View};
 use crate::config::{Permissions, Project};
+use crate::git::Proposal;
 use crate::saga::Actor;
 use crate::saga::run::choice as engine;
 use crate::slack::text::{escape, truncate};
@@ -181,6 +182,8 @@ pub fn choice_label(choice: &str) -> &str {
         engine::SKIP => "Skip this PR",
         engine::STOP => "Stop here",
         engine::UNDO => "Undo everything",
+        choice::CLOSE_ISSUES => "Close them",
+        choice::COMMENT_ISSUES => "Only comment",
         choice::PUT_BACK => "Put them back",
         choice::PUT_BACK_AND_CLOSE => "Put back and close the deploy PR",
         choice::LEAVE => "Leave as it is",
@@ -396,6 +399,12 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
                 items.len()
             )
         }
+        QuestionKind::Issues { issues, .. } => format!(
+            "Waiting since {since} for {} to say what becomes of {} that shipped and GitHub left open. If nobody does by {}, or before the checklist is done, they stay open.",
+            who(&view.permissions.approve),
+            counted(issues.len(), "issue"),
+            question.deadline.map(|at| medium.time(at)).unwrap_or_default()
+        ),
         QuestionKind::Unmerged { unmerged, .. } => format!(
             "Stopped. Waiting since {since} for a decision on {} still on the deploy branch. Choose {}.",
             counted(unmerged.len(), "pull request"),
@@ -433,8 +442,11 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
         engine::SKIP => by("⏭️ Skip chosen"),
         engine::STOP => by("🛑 Stop chosen"),
         engine::UNDO => by("↩️ Undo chosen"),
+        choice::CLOSE_ISSUES => by("✅ Closing chosen"),
+        choice::COMMENT_ISSUES => by("💬 Commenting chosen"),
         choice::PUT_BACK => by("↩️ Put back"),
         choice::PUT_BACK_AND_CLOSE => by("↩️ Put back and closed"),
+        choice::LEAVE if decision.by == Actor::Shipmate => "The checklist was done first: left as it is.".to_owned(),
         choice::LEAVE => by("Left as it is"),
         other => by(other),
     }
@@ -453,11 +465,15 @@ pub fn car(car: &super::train::Car, medium: Medium) -> String {
 
 /// A line of those that don't ride.
 pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
+    let number = format!("#{}", excluded.number);
+    let reason = medium.quote(&excluded.reason.to_string());
+    if excluded.url.is_empty() {
+        return format!("{number} · {reason}");
+    }
     format!(
-        "{} {} · {}",
-        medium.link(&excluded.url, &format!("#{}", excluded.number)),
+        "{} {} · {reason}",
+        medium.link(&excluded.url, &number),
         medium.quote(&truncate(&excluded.title, 80)),
-        medium.quote(&excluded.reason.to_string())
     )
 }
 
@@ -527,14 +543,39 @@ pub fn expired(what: &str, limit: Duration) -> String {
     format!("nobody {what} within {}", lasting(limit))
 }
 
-/// What stands on top of the train's branches.
-pub fn stacked(stacked_on: &[(u64, u64)]) -> Option<String> {
-    let line = |(child, parent): &(u64, u64)| format!("#{child} is stacked on #{parent}");
-    let lines: Vec<String> = stacked_on.iter().map(line).collect();
-    (!lines.is_empty()).then(|| {
+/// What would make more of the train ride; it was rehearsed.
+pub fn proposal(proposal: &Proposal) -> String {
+    match proposal {
+        Proposal::Order { cars } => {
+            let order: Vec<String> = cars.iter().map(|number| format!("#{number}")).collect();
+            format!(
+                "More would ride in the order {}: press Edit list to take it.",
+                order.join(", ")
+            )
+        }
+        Proposal::Without { number } => {
+            format!("More would ride without #{number}: press Edit list to leave it out.")
+        }
+    }
+}
+
+/// GitHub starts no workflow for a commit whose message says so, and a squashed deploy pull request may carry its pull requests' titles.
+pub fn skips_ci(plan: &Plan) -> Option<String> {
+    const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
+    let skips = |title: &str| {
+        let title = title.to_lowercase();
+        MARKERS.iter().any(|marker| title.contains(marker))
+    };
+    let numbers: Vec<String> = plan
+        .cars
+        .iter()
+        .filter(|car| skips(&car.title))
+        .map(|car| format!("#{}", car.number))
+        .collect();
+    (!numbers.is_empty()).then(|| {
         format!(
-            "{}: it stays out and may be retargeted by GitHub.",
-            listed(&lines, "and")
+            "The title of {} tells GitHub to skip workflows: should it end up in the deploy merge's message, nothing is deployed. Change it on GitHub.",
+            listed(&numbers, "and")
         )
     })
 }
@@ -601,6 +642,11 @@ fn from_markdown(markdown: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// One line of GitHub's Markdown as Slack's mrkdwn.
+pub fn markdown_line(markdown: &str) -> String {
+    inline(markdown)
 }
 
 /// Links and code kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.

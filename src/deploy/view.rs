@@ -4,13 +4,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, from_value};
 
-use super::deploy_pr::DeployPr;
+use super::deploy_pr::{Asked, DeployPr};
 use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
 use super::{Item, Request, read_request, ticks};
 use crate::config::Permissions;
+use crate::github::Issue;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
 use crate::saga::{Actor, Event, History, Outcome};
 
@@ -69,6 +70,8 @@ pub struct View {
     pub current: Option<Current>,
     /// Why it is being undone, or was.
     pub undone_because: Option<String>,
+    /// What steps noticed on their way that people should know, one sentence each.
+    pub remarks: Vec<String>,
     /// What was read back after undoing, line by line; failures among them.
     pub receipt: Vec<ReceiptLine>,
 }
@@ -235,6 +238,13 @@ pub enum QuestionKind {
         /// Item, and who ticked it when.
         items: Vec<Item>,
     },
+    /// What becomes of the issues that shipped and are still open?
+    Issues {
+        /// They.
+        issues: Vec<Issue>,
+        /// What would be said in them.
+        comment: String,
+    },
     /// What becomes of what wasn't merged?
     Unmerged {
         /// Numbers.
@@ -327,6 +337,7 @@ impl View {
             progress: None,
             current: current(history),
             undone_because: history.unwinding().map(str::to_owned),
+            remarks: remarks(history),
             receipt: receipt(history),
         };
         view.cars = plan.map(|plan| cars(history, plan.cars)).unwrap_or_default();
@@ -642,6 +653,10 @@ fn kind(state: &CheckpointState) -> Option<QuestionKind> {
             step: field(data, "step"),
             error: field(data, "error").unwrap_or_default(),
         },
+        "post_release_checklist" if state.key == "post_release_checklist/issues" => QuestionKind::Issues {
+            issues: field(data, "issues")?,
+            comment: field(data, "comment")?,
+        },
         "post_release_checklist" => QuestionKind::Checklist { items: ticks(state) },
         "stopped" => QuestionKind::Unmerged {
             unmerged: field(data, "unmerged")?,
@@ -660,6 +675,14 @@ fn decision(state: &CheckpointState) -> Option<Decision> {
         by,
         at,
     })
+}
+
+fn remarks(history: &History) -> Vec<String> {
+    let asked: Option<Asked> = output(history, "request_review");
+    let misfits = asked.map(|asked| asked.misfits).unwrap_or_default();
+    let refused = |misfit: &String| format!("GitHub could not ask {misfit}");
+    let moved: Vec<String> = output(history, "merge_deploy_pr/stacked").unwrap_or_default();
+    misfits.iter().map(refused).chain(moved).collect()
 }
 
 fn receipt(history: &History) -> Vec<ReceiptLine> {

@@ -504,6 +504,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait GitHub: Send + Sync {
+    /// What the token has turned out not to see, in a sentence for people.
+    fn blind_spot(&self) -> Option<String>;
     /// The repository itself.
     async fn repository(&self) -> Result<Repository>;
     /// Pull requests, oldest first, all pages.

@@ -6,6 +6,7 @@
 mod stage;
 
 mod abort;
+mod after_release;
 mod bad_days;
 mod crashes;
 mod decisions;
