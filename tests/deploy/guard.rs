@@ -61,8 +61,7 @@ async fn a_foreign_commit_pauses_the_train_and_a_person_takes_it_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_branch_set_back_pauses_the_train_and_stopping_leaves_the_rest_unmerged() {
     let stage = after_the_first_merge(|github| async move {
-        let staging = github.tip(REPO, "staging").await.unwrap();
-        github.force_push(REPO, &branch(), &staging).await.unwrap();
+        github.set_branch(REPO, &branch(), "staging").await.unwrap();
     })
     .await;
     stage.reads(&format!("{} was set back from", branch())).await;

@@ -10,7 +10,7 @@ use shipmate::app::{self, Pace, Running, Setup};
 use shipmate::saga::retry::RetryPolicy;
 use shipmate::saga::store::{Memory, Store};
 use shipmate::saga::{Clock, Event, Journal};
-use shipmate::sandbox::github::{self, GitHubDouble, Scenario};
+use shipmate::sandbox::github::{self, GitHubDouble, Scenario, Scenarios};
 use shipmate::sandbox::play::{Options, REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Tick, Workspace};
 
@@ -36,12 +36,12 @@ impl Stage {
         Self::with(Scenario::Happy, |_| {}).await
     }
 
-    pub async fn on(scenario: Scenario) -> Self {
+    pub async fn on(scenario: impl Into<Scenarios>) -> Self {
         Self::with(scenario, |_| {}).await
     }
 
     /// A stage whose project is configured differently.
-    pub async fn with(scenario: Scenario, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
+    pub async fn with(scenario: impl Into<Scenarios>, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // `RUST_LOG=shipmate=debug cargo test --test deploy NAME -- --nocapture` shows what the bot logs.
         let _ = tracing_subscriber::fmt()
@@ -50,7 +50,7 @@ impl Stage {
             .try_init();
         let options = Options {
             pace: github::Pace::Instant,
-            scenario,
+            scenario: scenario.into(),
             ..Options::default()
         };
         let mut sandbox = Sandbox::start(options).await.unwrap();
