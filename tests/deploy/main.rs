@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
+mod mortal;
 mod stage;
+mod stories;
 
 mod abort;
 mod bad_days;
