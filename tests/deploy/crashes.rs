@@ -40,7 +40,10 @@ fn cases(points: &[Point]) -> Vec<Vec<Death>> {
     let mut cases = Vec::new();
     for point in points {
         for when in [When::Before, When::After] {
-            let death = Death { when, at: point.clone() };
+            let death = Death {
+                when,
+                at: point.clone(),
+            };
             cases.push(vec![death.clone()]);
             cases.push(vec![death, second(cases.len() / 2)]);
         }
@@ -50,7 +53,9 @@ fn cases(points: &[Point]) -> Vec<Vec<Death>> {
 
 /// What is wrong with a case, or how many processes died in it.
 async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<usize, String> {
-    let Played { effects, died, stage, .. } = played(story, &deaths).await;
+    let Played {
+        effects, died, stage, ..
+    } = played(story, &deaths).await;
     if effects != *golden {
         let transcript = stage.slack().transcript();
         let events = stage.events("web-1");
@@ -73,7 +78,12 @@ async fn survives_every_crash(story: Story, place: usize) {
     let all = cases(&golden.life.points());
     let every = every();
     // Stories begin at different places, so that a sample is spread.
-    let chosen: Vec<Vec<Death>> = all.iter().skip(place * every / STORIES.len()).step_by(every).cloned().collect();
+    let chosen: Vec<Vec<Death>> = all
+        .iter()
+        .skip(place * every / STORIES.len())
+        .step_by(every)
+        .cloned()
+        .collect();
     let count = chosen.len();
     let golden = &golden.effects;
     let results = stream::iter(chosen)
@@ -89,8 +99,17 @@ async fn survives_every_crash(story: Story, place: usize) {
         wrong.len(),
         began.elapsed().as_secs_f64()
     );
-    assert!(wrong.is_empty(), "{} of {count} cases:\n{}", wrong.len(), wrong.join("\n\n"));
-    assert!(all.len() > 100 && deaths > 0, "{deaths} deaths in {count} of {} cases", all.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {count} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+    assert!(
+        all.len() > 100 && deaths > 0,
+        "{deaths} deaths in {count} of {} cases",
+        all.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,7 +54,10 @@ impl Story {
 
     /// Nobody runs on it yet.
     pub async fn stage(self) -> Stage {
-        let stage = Stage::empty(self.scenario(), |_| {}).await;
+        // GitHub's word that it can't be merged is taken at once.
+        let impatient =
+            |project: &mut shipmate::config::Project| project.timeouts.mergeable = Duration::from_millis(20);
+        let stage = Stage::empty(self.scenario(), impatient).await;
         if self == Self::SkipOne {
             stage.github().faults().inject(Fault {
                 matches: "PUT /api/v3/repos/acme/web/pulls/44/merge".to_owned(),
@@ -99,11 +102,12 @@ fn has_open_box(message: &Message) -> bool {
     blocks.any(|block| block["accessory"]["type"] == "checkboxes" && block["accessory"]["initial_options"].is_null())
 }
 
-/// What a story left behind: GitHub's changes in order, Slack's posts counted.
+/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end.
 #[derive(Debug, PartialEq)]
 pub struct Effects {
     github: Vec<String>,
     posts: BTreeMap<String, usize>,
+    channel: Vec<String>,
 }
 
 impl Effects {
@@ -120,8 +124,19 @@ impl Effects {
                 *posts.entry(line).or_default() += 1;
             }
         }
-        Self { github, posts }
+        let channel = stage.slack().look(|workspace| {
+            let for_all = workspace.messages.iter().filter(|message| message.only_for.is_none());
+            for_all.map(|message| timeless(&workspace.reads(message))).collect()
+        });
+        Self { github, posts, channel }
     }
+}
+
+/// Without what differs from run to run: durations, and the SHAs of commits that are dated now.
+fn timeless(text: &str) -> String {
+    let varying =
+        regex::Regex::new(r"\d+ (s|min)\b|\b[0-9a-f]{7,40}\b|localhost:\d+|127\.0\.0\.1:\d+|<!date[^>]*>").unwrap();
+    varying.replace_all(text, "<…>").into_owned()
 }
 
 /// A story played to its end.
