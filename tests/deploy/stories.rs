@@ -190,14 +190,14 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
 }
 
 /// The people, to the end of the story.
-async fn plays(stage: &Stage, story: Story) {
+pub async fn plays(stage: &Stage, story: Story) {
     let slack = stage.slack().clone();
     // A start whose acknowledgement was lost is simply made again.
     while shipmate::saga::store::Store::heads(&stage.store).is_empty() {
         let _ = slack.says("U0ANA", DEPLOYS, "/deploy start").await;
     }
     loop {
-        let turn = slack.wait_for(LIMIT, "the next turn", |workspace| story.turn(workspace));
+        let turn = slack.wait_for(LIMIT * 3, "the next turn", |workspace| story.turn(workspace));
         let turn = turn.await.unwrap();
         match &turn {
             Turn::Over => return,
