@@ -94,9 +94,9 @@ async fn played(
     let mut stage = story.stage().await;
     counter.counts(&stage, strikes);
     stage.boot().await;
-    plays(&stage, story).await;
+    plays(&stage.sandbox, story).await;
     stage.stop().await;
-    let effects = Effects::of(&stage).await;
+    let effects = Effects::of(&stage.sandbox).await;
     stage.closes().await;
     (effects, counter.calls())
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
+mod child;
 mod mortal;
 mod stage;
 mod stories;
@@ -13,4 +14,5 @@ mod crashes;
 mod decisions;
 mod faults;
 mod happy_path;
+mod kills;
 mod restart;

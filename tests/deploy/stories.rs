@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shipmate::sandbox::faults::{Fault, Kind, When};
 use shipmate::sandbox::github::Scenario;
-use shipmate::sandbox::play::REPO;
+use shipmate::sandbox::play::{REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Message, Tick, Workspace};
 
 use crate::mortal::{Death, Life};
@@ -34,6 +34,9 @@ pub const STORIES: [Story; 5] = [
     Story::SkipOne,
     Story::StopAfterThePivot,
 ];
+
+/// After so long without an answer people do it once more.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// What a person does about what the channel shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,20 +114,20 @@ pub struct Effects {
 }
 
 impl Effects {
-    pub async fn of(stage: &Stage) -> Self {
+    pub async fn of(sandbox: &Sandbox) -> Self {
         // The bump's commit holds the time of the start, so its SHA differs from run to run.
         let stripped = |line: String| match line.starts_with("git push deploy-") {
             true => line.rsplit_once(' ').map_or(line.clone(), |(rest, _)| rest.to_owned()),
             false => line,
         };
-        let github = stage.github().ledger(REPO).await.into_iter().map(stripped).collect();
+        let github = sandbox.github.ledger(REPO).await.into_iter().map(stripped).collect();
         let mut posts = BTreeMap::new();
-        for line in stage.slack().ledger() {
+        for line in sandbox.slack.ledger() {
             if line.starts_with("chat.postMessage") {
                 *posts.entry(line).or_default() += 1;
             }
         }
-        let channel = stage.slack().look(|workspace| {
+        let channel = sandbox.slack.look(|workspace| {
             let for_all = workspace.messages.iter().filter(|message| message.only_for.is_none());
             for_all.map(|message| timeless(&workspace.reads(message))).collect()
         });
@@ -160,7 +163,7 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
         let over = tokio::select! {
             biased;
             () = life.ends() => false,
-            () = plays(&stage, story) => true,
+            () = plays(&stage.sandbox, story) => true,
         };
         if over {
             break;
@@ -182,7 +185,7 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
     }
     stage.stop().await;
     Played {
-        effects: Effects::of(&stage).await,
+        effects: Effects::of(&stage.sandbox).await,
         life: first,
         died,
         stage,
@@ -190,11 +193,19 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
 }
 
 /// The people, to the end of the story.
-pub async fn plays(stage: &Stage, story: Story) {
-    let slack = stage.slack().clone();
-    // A start whose acknowledgement was lost is simply made again.
-    while shipmate::saga::store::Store::heads(&stage.store).is_empty() {
-        let _ = slack.says("U0ANA", DEPLOYS, "/deploy start").await;
+pub async fn plays(sandbox: &Sandbox, story: Story) {
+    let slack = &sandbox.slack;
+    loop {
+        let shown = |workspace: &Workspace| workspace.messages.iter().any(|message| message.only_for.is_none());
+        if slack.look(shown) {
+            break;
+        }
+        // A start whose acknowledgement was lost is simply made again: one that runs is not started twice.
+        if slack.says("U0ANA", DEPLOYS, "/deploy start").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let shown = |workspace: &Workspace| shown(workspace).then_some(());
+        let _ = slack.wait_for(AGAIN, "the card", shown).await;
     }
     loop {
         let turn = slack.wait_for(LIMIT * 3, "the next turn", |workspace| story.turn(workspace));
@@ -211,6 +222,6 @@ pub async fn plays(stage: &Stage, story: Story) {
         }
         // So does a click: it is made again if nothing has come of it.
         let other = |workspace: &Workspace| (story.turn(workspace).as_ref() != Some(&turn)).then_some(());
-        let _ = slack.wait_for(Duration::from_millis(300), "the answer", other).await;
+        let _ = slack.wait_for(AGAIN, "the answer", other).await;
     }
 }
