@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
+mod child;
+mod mortal;
 mod stage;
+mod stories;
 
 mod abort;
 mod after_release;
@@ -13,4 +16,5 @@ mod decisions;
 mod faults;
 mod guard;
 mod happy_path;
+mod kills;
 mod restart;
