@@ -143,6 +143,7 @@ impl Bot {
             }
             Err(StartError::Seen) => Ok(Told::Nothing),
             Err(StartError::Draining) => Ok(Told::Privately(text::draining())),
+            Err(StartError::Changed) => Err("something changed meanwhile".to_owned()),
             Err(StartError::Store(error)) => Err(error.to_string()),
         }
     }

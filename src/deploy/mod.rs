@@ -22,6 +22,7 @@ pub mod ci;
 pub mod deploy_pr;
 pub mod eligible;
 pub mod issues;
+pub mod lock;
 pub mod merge_prs;
 pub mod notes;
 pub mod post_deploy;
