@@ -7,6 +7,7 @@ mod stage;
 
 mod abort;
 mod bad_days;
+mod conversation;
 mod crashes;
 mod decisions;
 mod faults;
