@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ pub mod deploy_pr;
 pub mod eligible;
 pub mod guard;
 pub mod issues;
+pub mod lock;
 pub mod merge_prs;
 pub mod notes;
 pub mod post_deploy;
@@ -43,6 +44,7 @@ pub mod world;
 use deploy_pr::{
     BumpVersion, CommitVersionBump, CreatePullRequest, DeployPr, PushVersionBump, RequestReview, UpdatePrDescription,
 };
+use lock::Obstacle;
 use merge_prs::{
     AskReviewersAgain, ChangePrBase, CollectMergedPrInfo, FetchApprovedPrs, Look, LookAgain, MergePr, RehearseMerges,
     RestorePrBase,
@@ -72,7 +74,16 @@ pub struct Request {
     /// Why it may run although a lock or a freeze window says no.
     #[serde(default)]
     pub override_reason: Option<String>,
+    /// The locks and freezes that it passed for that reason.
+    #[serde(default)]
+    pub passed: Vec<Obstacle>,
+    /// Since when it stood in the queue, if it did.
+    #[serde(default)]
+    pub queued: Option<DateTime<Utc>>,
 }
+
+/// The value of the signal by which a person asks again for what is waited for.
+pub const NUDGE: &str = "nudge";
 
 /// What people can choose at the deployment's own checkpoints.
 pub mod choice {

@@ -136,6 +136,11 @@ pub fn deploy_pr(project: &Project, shipped: &Shipped, version: &VersionPlan, cl
 
 /// The release's region.
 pub fn release(project: &Project, shipped: &Shipped, deploy_pr: u64) -> String {
+    preview(project, shipped) + &format!("\n\nDeployed by #{deploy_pr}.")
+}
+
+/// The same before the deploy pull request is there.
+pub fn preview(project: &Project, shipped: &Shipped) -> String {
     let mut text = format!("## What shipped\n\n{}", pull_requests(shipped));
     let issues = shipped.issues();
     if !issues.is_empty() {
@@ -144,7 +149,7 @@ pub fn release(project: &Project, shipped: &Shipped, deploy_pr: u64) -> String {
             text += &format!("\n- {}", issue_link(project, issue));
         }
     }
-    text + &format!("\n\nDeployed by #{deploy_pr}.")
+    text
 }
 
 #[cfg(test)]

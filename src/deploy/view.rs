@@ -5,11 +5,12 @@ use serde::Serialize;
 use serde_json::{Value, from_value};
 
 use super::deploy_pr::{Asked, DeployPr};
+use super::lock::Obstacle;
 use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
-use super::{Item, Request, read_request, ticks};
+use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
@@ -72,6 +73,12 @@ pub struct View {
     pub undone_because: Option<String>,
     /// What steps noticed on their way that people should know, one sentence each.
     pub remarks: Vec<String>,
+    /// Why it was started over locks and freezes, and over which.
+    pub passed: Option<Passed>,
+    /// Since when it stood in the queue, if it did.
+    pub queued: Option<DateTime<Utc>>,
+    /// Who asked again for what it waits for, oldest first.
+    pub nudges: Vec<Nudge>,
     /// What was read back after undoing, line by line; failures among them.
     pub receipt: Vec<ReceiptLine>,
 }
@@ -282,6 +289,26 @@ pub struct Current {
     pub retrying: Option<(String, DateTime<Utc>)>,
 }
 
+/// An override: recorded with the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passed {
+    /// In the starter's words: escape before showing.
+    pub reason: String,
+    /// What would have kept it from starting.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Somebody asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nudge {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The key of the question or step that was waited for.
+    pub about: String,
+}
+
 /// A line of the receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReceiptLine {
@@ -338,6 +365,9 @@ impl View {
             current: current(history),
             undone_because: history.unwinding().map(str::to_owned),
             remarks: remarks(history),
+            passed: request.as_ref().and_then(passed),
+            queued: request.as_ref().and_then(|request| request.queued),
+            nudges: nudges(history),
             receipt: receipt(history),
         };
         view.cars = plan.map(|plan| cars(history, plan.cars)).unwrap_or_default();
@@ -388,6 +418,25 @@ fn start(history: &History) -> (DateTime<Utc>, Actor, String, Option<Request>) {
         },
         None => (DateTime::UNIX_EPOCH, Actor::Shipmate, String::new(), None),
     }
+}
+
+fn passed(request: &Request) -> Option<Passed> {
+    Some(Passed {
+        reason: request.override_reason.clone()?,
+        obstacles: request.passed.clone(),
+    })
+}
+
+fn nudges(history: &History) -> Vec<Nudge> {
+    let nudge = |record: &std::sync::Arc<crate::saga::Record>| match &record.event {
+        Event::Signalled { key, by, value } if value == NUDGE => Some(Nudge {
+            by: by.clone(),
+            at: record.at,
+            about: key.clone(),
+        }),
+        _ => None,
+    };
+    history.records().iter().filter_map(nudge).collect()
 }
 
 fn output<T: serde::de::DeserializeOwned>(history: &History, key: &str) -> Option<T> {

@@ -11,6 +11,7 @@ mod stories;
 mod abort;
 mod after_release;
 mod bad_days;
+mod conversation;
 mod crashes;
 mod decisions;
 mod faults;
