@@ -204,7 +204,7 @@ impl Store for MortalStore {
 fn name(ops: &[Op]) -> String {
     let part = |op: &Op| match op {
         Op::Append { records, .. } => records.iter().map(event).collect::<Vec<_>>().join(" + "),
-        Op::Claim { key, .. } | Op::Put { key, .. } | Op::Delete { key } => {
+        Op::Claim { key, .. } | Op::Put { key, .. } | Op::Delete { key } | Op::Expect { key, .. } => {
             key.split('/').next().unwrap_or_default().to_owned()
         }
     };
