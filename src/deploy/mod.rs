@@ -28,6 +28,7 @@ pub mod post_deploy;
 pub mod progress;
 pub mod runbook;
 pub mod setup;
+pub mod stats;
 pub mod text;
 pub mod train;
 pub mod version;
