@@ -14,6 +14,8 @@ use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
 use crate::bot::{Bot, housekeeping};
 use crate::config::{Config, GitHubSecret, Project, Secrets, SlackSecret};
+use crate::deploy::decide::Desk;
+use crate::deploy::people::People;
 use crate::deploy::world::World;
 use crate::deploy::{Connect, Deployments, workspace_root};
 use crate::git::Credentials;
@@ -135,7 +137,9 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");
     }
-    let bot = Arc::new(Bot::new(config.clone(), engine.clone(), slack, planner));
+    let people = Arc::new(People::new(slack.clone()));
+    let desk = Desk::new(config.clone(), engine.clone(), people);
+    let bot = Arc::new(Bot::new(config.clone(), engine.clone(), slack, desk.clone(), planner));
     let (socket, slack_routes) = match secrets.slack {
         SlackSecret::AppToken(token) => (Some(SocketMode::start(&config.slack.api_url, token, bot)), None),
         SlackSecret::SigningSecret(secret) => (None, Some(http::router(secret, bot))),

@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use crate::config::{Config, Project};
+use crate::deploy::decide::{Desk, Refusal};
 use crate::deploy::text;
 use crate::deploy::version::Bump;
 use crate::deploy::view::View;
 use crate::deploy::{Deployments, Request, write_request};
-use crate::saga::engine::{StartError, TooLate};
-use crate::saga::journal::AppendError;
-use crate::saga::store::{Op, StoreError};
-use crate::saga::{Actor, Engine, Event, Journal};
+use crate::saga::engine::StartError;
+use crate::saga::store::Op;
+use crate::saga::{Actor, Engine};
 use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
 
 pub mod cards;
@@ -26,13 +26,11 @@ pub mod command;
 pub mod decide;
 pub mod housekeeping;
 pub mod modals;
-pub mod people;
 pub mod plan;
 pub mod projector;
 pub mod slots;
 
 use command::{Command, Wish};
-use people::People;
 use plan::Planner;
 
 /// How many deployments `history` lists.
@@ -46,7 +44,7 @@ struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
     slack: Arc<dyn Slack>,
-    people: People,
+    desk: Desk,
     planner: Planner,
 }
 
@@ -71,13 +69,19 @@ enum Told {
 }
 
 impl Bot {
-    /// Over the engine and Slack.
-    pub fn new(config: Arc<Config>, engine: Engine<Deployments>, slack: Arc<dyn Slack>, planner: Planner) -> Self {
+    /// Over the engine and Slack; decisions are taken at `desk`.
+    pub fn new(
+        config: Arc<Config>,
+        engine: Engine<Deployments>,
+        slack: Arc<dyn Slack>,
+        desk: Desk,
+        planner: Planner,
+    ) -> Self {
         Self(Arc::new(Inner {
-            people: People::new(slack.clone()),
             config,
             engine,
             slack,
+            desk,
             planner,
         }))
     }
@@ -118,15 +122,13 @@ impl Bot {
 
     async fn start(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
         let holders = &project.permissions.start;
-        if !self.0.people.among(&typed.user, holders).await {
-            return Ok(self
-                .refuse(
-                    project,
-                    &typed.user,
-                    "start",
-                    text::may_not("start a deployment", holders),
-                )
-                .await);
+        let permitted = self
+            .0
+            .desk
+            .among(project, &typed.user, "start a deployment", holders)
+            .await;
+        if let Err(refusal) = permitted {
+            return told(Err(refusal));
         }
         let input = write_request(&wish.of(project))?;
         let by = Actor::Slack(typed.user.clone());
@@ -210,7 +212,7 @@ impl Bot {
             ("abort", &permissions.abort),
             ("override locks and freezes", &permissions.r#override),
         ] {
-            if self.0.people.among(user, holders).await {
+            if self.0.desk.people().among(user, holders).await {
                 may.push(what.to_owned());
             }
         }
@@ -230,28 +232,13 @@ impl Bot {
             .running(&project.name)
             .map_err(|error| error.to_string())?;
         match running {
-            Some(journal) => self.abort(project, &journal, user, reason, id).await,
+            Some(journal) => self.abort(journal.id(), user, reason, id).await,
             None => Ok(Told::Privately(text::nothing_runs(project))),
         }
     }
 
-    async fn abort(
-        &self,
-        project: &Project,
-        journal: &Journal,
-        user: &str,
-        reason: Option<String>,
-        id: &str,
-    ) -> Result<Told, String> {
-        let holders = &project.permissions.abort;
-        if !self.0.people.among(user, holders).await {
-            return Ok(self
-                .refuse(project, user, "abort", text::may_not("abort a deployment", holders))
-                .await);
-        }
-        let by = Actor::Slack(user.to_owned());
-        let aborted = self.engine().abort(journal, by, reason, self.once(id)).await;
-        settled(aborted, |too_late: TooLate| Told::Privately(text::too_late(&too_late)))
+    async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
+        told(self.0.desk.abort(deployment, user, reason, self.once(id)).await)
     }
 
     async fn retry(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
@@ -281,30 +268,10 @@ impl Bot {
         }
     }
 
-    /// A refusal: said to the person alone, and noted in the journal of what runs.
-    async fn refuse(&self, project: &Project, user: &str, what: &str, why: String) -> Told {
-        if let Ok(Some(journal)) = self.engine().running(&project.name) {
-            let refused = Event::Refused {
-                by: Actor::Slack(user.to_owned()),
-                what: what.to_owned(),
-                why: why.clone(),
-            };
-            if let Err(error) = journal.append(refused).await {
-                tracing::error!(%error, "a refusal can't be noted");
-            }
-        }
-        tracing::info!(user, what, project = project.name, "refused");
-        Told::Privately(text::private(&format!("🚫 {why}")))
-    }
-
     async fn tell(&self, response_url: &str, content: Content) {
         if let Err(error) = self.0.slack.respond(response_url, Respond::Ephemeral, content).await {
             tracing::warn!(%error, "an answer did not reach its person");
         }
-    }
-
-    fn project_of(&self, view: &View) -> Option<&Project> {
-        self.0.config.project(&view.project)
     }
 }
 
@@ -320,13 +287,12 @@ fn private(content: Content) -> Ack {
     Ack::Ephemeral(content)
 }
 
-/// A conditional append as an answer: taken, refused with a sentence, or the store's failure (which is not acknowledged).
-fn settled<R>(appended: Result<(), AppendError<R>>, refused: impl FnOnce(R) -> Told) -> Result<Told, String> {
-    match appended {
-        // A claim that was taken: this very message was handled before.
-        Ok(()) | Err(AppendError::Store(StoreError::Taken { .. })) => Ok(Told::Nothing),
-        Err(AppendError::Refused(why)) => Ok(refused(why)),
-        Err(AppendError::Store(error)) => Err(error.to_string()),
+/// A decision as an answer: taken, refused with a sentence, or the store's failure (which is not acknowledged).
+fn told(decided: Result<(), Refusal>) -> Result<Told, String> {
+    match decided {
+        Ok(()) => Ok(Told::Nothing),
+        Err(Refusal::Failed(error)) => Err(error.to_string()),
+        Err(why) => Ok(Told::Privately(text::refused(&why))),
     }
 }
 

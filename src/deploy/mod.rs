@@ -19,11 +19,13 @@ use crate::saga::run::Skippable;
 use crate::saga::{Actor, Checkpoint, Registry, Saga, Stop, Workflow};
 
 pub mod ci;
+pub mod decide;
 pub mod deploy_pr;
 pub mod eligible;
 pub mod issues;
 pub mod merge_prs;
 pub mod notes;
+pub mod people;
 pub mod post_deploy;
 pub mod progress;
 pub mod runbook;
