@@ -271,7 +271,7 @@ fn train(plan: &Plan) -> Vec<Value> {
     }
     blocks.push(kit::section(&format!(
         "{}\n{}",
-        text::verdict(plan),
+        text::verdict(plan, Medium::Slack),
         text::version(plan)
     )));
     blocks

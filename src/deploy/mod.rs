@@ -32,6 +32,7 @@ pub mod runbook;
 pub mod setup;
 pub mod stats;
 pub mod text;
+pub mod timeline;
 pub mod train;
 pub mod version;
 pub mod view;

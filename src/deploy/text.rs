@@ -468,7 +468,7 @@ pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
 }
 
 /// The rehearsal's verdict on a plan.
-pub fn verdict(plan: &Plan) -> String {
+pub fn verdict(plan: &Plan, medium: Medium) -> String {
     let conflicts = plan
         .excluded
         .iter()
@@ -483,7 +483,7 @@ pub fn verdict(plan: &Plan) -> String {
     }
     if let Some(note) = &plan.note {
         text += " ";
-        text += &escape(note);
+        text += &medium.quote(note);
     }
     text
 }

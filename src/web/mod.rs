@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::deploy::Deployments;
 use crate::saga::Engine;
 
+mod access;
 mod webhooks;
 
 /// What the routes see.
