@@ -30,6 +30,7 @@ use crate::slack::client::SlackClientApi;
 use crate::slack::socket::SocketMode;
 use crate::slack::{Slack, http};
 use crate::web;
+use crate::web::dashboard::Dashboard;
 
 /// A drain may take this long, so that a supervisor that waits ten seconds never has to kill us.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -145,8 +146,16 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         SlackSecret::SigningSecret(secret) => (None, Some(http::router(secret, bot))),
     };
     let connected = socket.as_ref().map(SocketMode::connected);
+    let dashboard = Dashboard::new(
+        config.clone(),
+        engine.clone(),
+        desk,
+        secrets.dashboard_token,
+        stop.clone(),
+    )?;
     let mut routes = web::router(web::State {
         engine: engine.clone(),
+        dashboard,
         config,
         slack_connected: connected,
         webhook_secret: secrets.github_webhook_secret,

@@ -50,7 +50,9 @@ pub fn timeline(history: &History) -> Vec<Moment> {
     let mut moments = Vec::new();
     for record in history.records() {
         let key = key(&record.event);
-        let took = key.and_then(|key| begun.get(key)).map(|from| (record.at - from).to_std().unwrap_or_default());
+        let took = key
+            .and_then(|key| begun.get(key))
+            .map(|from| (record.at - from).to_std().unwrap_or_default());
         if begins(&record.event)
             && let Some(key) = key
         {
@@ -151,7 +153,11 @@ fn told(history: &History, event: &Event) -> Option<Told> {
         Event::StepCompleted { observed: false, .. } => Told::end(Span::Work, "✅", "done"),
         Event::StepCompleted { observed: true, .. } => Told::end(Span::Work, "✅", "had been done: found by looking"),
         Event::StepFailed { error, retry_at, .. } => match retry_at {
-            Some(at) => Told::end(Span::Failure, "🔁", format!("did not work; tried again at {}", at.format("%H:%M:%S"))),
+            Some(at) => Told::end(
+                Span::Failure,
+                "🔁",
+                format!("did not work; tried again at {}", at.format("%H:%M:%S")),
+            ),
             None => Told::end(Span::Failure, "⚠️", "failed"),
         }
         .with([error.clone()]),
@@ -183,7 +189,9 @@ fn told(history: &History, event: &Event) -> Option<Told> {
         Event::UnwindStarted { reason } => Told::new("↩️", "undoing, newest step first").with([reason.clone()]),
         Event::CompensationStarted { .. } => Told::new("▫️", "undoing started"),
         Event::CompensationCompleted { receipt, .. } => Told::end(Span::Undoing, "↩️", "undone").with(receipt.clone()),
-        Event::CompensationFailed { error, .. } => Told::end(Span::Undoing, "⚠️", "could not be undone").with([error.clone()]),
+        Event::CompensationFailed { error, .. } => {
+            Told::end(Span::Undoing, "⚠️", "could not be undone").with([error.clone()])
+        }
         Event::SagaFinished { outcome } => match outcome {
             Outcome::Completed => Told::new("✅", "deployment completed"),
             Outcome::Undone => Told::new("↩️", "deployment undone"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::github;
@@ -67,6 +68,13 @@ impl Sandbox {
         config.slack.api_url = slack.api_url();
         config.github.api_url = github.api_url();
         config.github.git_url = github.git_url();
+        // Everybody's token is their login: `ana` signs in to the dashboard as Ana.
+        let hash = |login: &String| hex::encode(Sha256::digest(login));
+        config.dashboard.people = config
+            .people
+            .iter()
+            .map(|(id, login)| (id.clone(), hash(login)))
+            .collect();
         config.data_dir = options.data_dir.unwrap_or_else(|| dir.path().join("data"));
         config.workspace_root = Some(dir.path().join("workspaces"));
         for project in &mut config.projects {

@@ -72,9 +72,7 @@ impl Access {
     /// # Errors
     /// Why not.
     pub fn admit(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Guest, Barred> {
-        if self.token.is_none() && !host(headers).is_some_and(is_this_machine) {
-            return Err(Barred::ForeignHost);
-        }
+        self.meant(headers)?;
         let viewer = match headers.get(header::AUTHORIZATION) {
             Some(value) => {
                 let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
@@ -89,6 +87,17 @@ impl Access {
             Some(viewer) => Ok(self.guest(viewer, cookie(headers).unwrap_or_default())),
             None if self.token.is_none() => Ok(self.guest(Viewer::Looker, "")),
             None => Err(Barred::SignIn),
+        }
+    }
+
+    /// Whether a request was meant for us.
+    ///
+    /// # Errors
+    /// If another site's name points here.
+    pub fn meant(&self, headers: &HeaderMap) -> Result<(), Barred> {
+        match self.token.is_some() || host(headers).is_some_and(is_this_machine) {
+            true => Ok(()),
+            false => Err(Barred::ForeignHost),
         }
     }
 
