@@ -15,6 +15,8 @@ use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
 use crate::bot::{Bot, housekeeping};
 use crate::config::{Config, GitHubSecret, Project, Secrets, SlackSecret};
+use crate::deploy::decide::Desk;
+use crate::deploy::people::People;
 use crate::deploy::world::World;
 use crate::deploy::{Connect, Deployments, workspace_root};
 use crate::git::Credentials;
@@ -29,6 +31,7 @@ use crate::slack::client::SlackClientApi;
 use crate::slack::socket::SocketMode;
 use crate::slack::{Slack, http};
 use crate::web;
+use crate::web::dashboard::Dashboard;
 
 /// A drain may take this long, so that a supervisor that waits ten seconds never has to kill us.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -143,7 +146,9 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");
     }
-    let bot = Bot::new(config.clone(), engine.clone(), slack, planner);
+    let people = Arc::new(People::new(slack.clone(), engine.clock().clone()));
+    let desk = Desk::new(config.clone(), engine.clone(), people);
+    let bot = Bot::new(config.clone(), engine.clone(), slack, desk.clone(), planner);
     tokio::spawn(bot.clone().serve_the_queues(stop.clone()));
     let bot = Arc::new(bot);
     let (socket, slack_routes) = match secrets.slack {
@@ -151,8 +156,16 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         SlackSecret::SigningSecret(secret) => (None, Some(http::router(secret, bot))),
     };
     let connected = socket.as_ref().map(SocketMode::connected);
+    let dashboard = Dashboard::new(
+        config.clone(),
+        engine.clone(),
+        desk,
+        secrets.dashboard_token,
+        stop.clone(),
+    )?;
     let mut routes = web::router(web::State {
         engine: engine.clone(),
+        dashboard,
         config,
         slack_connected: connected,
         webhook_secret: secrets.github_webhook_secret,

@@ -48,6 +48,15 @@ pub struct Config {
     pub people: BTreeMap<String, String>,
     /// What is kept.
     pub history: History,
+    /// Who may decide on the dashboard.
+    pub dashboard: Dashboard,
+}
+
+/// Who may decide on the dashboard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dashboard {
+    /// Slack user id → SHA-256 of that person's token, in hex: a long random token can't be guessed from it, so it is no secret.
+    pub people: BTreeMap<String, String>,
 }
 
 /// The HTTP side.
@@ -398,6 +407,7 @@ fn read_config(report: &Report<'_>, text: &str) -> Option<Config> {
     let github = read_github(root.section("github"));
     let projects = read_projects(&mut root);
     let people = read_people(root.section("people"));
+    let dashboard = read_dashboard(root.section("dashboard"));
     let history = read_history(root.section("history"));
     root.finish();
     Some(Config {
@@ -408,6 +418,7 @@ fn read_config(report: &Report<'_>, text: &str) -> Option<Config> {
         github,
         projects: projects?,
         people,
+        dashboard,
         history,
     })
 }
@@ -454,6 +465,15 @@ fn read_people(section: Section<'_>) -> BTreeMap<String, String> {
         rules::slack_user(user)?;
         rules::login(login)
     })
+}
+
+fn read_dashboard(mut section: Section<'_>) -> Dashboard {
+    let people = section.section("people").pairs(|user, hash| {
+        rules::slack_user(user)?;
+        rules::sha256(hash)
+    });
+    section.finish();
+    Dashboard { people }
 }
 
 fn read_history(mut section: Section<'_>) -> History {

@@ -264,7 +264,8 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
             let listener = listen(args.port).await?;
             let address = listener.local_addr().map_err(|error| error.to_string())?;
             say(&format!(
-                "The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it."
+                "The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it.\nThe dashboard: http://{}/ (sign in as ana, ben, chloe or dan: the name is the token)",
+                running.address
             ));
             tokio::select! {
                 served = axum::serve(listener, page::router(page)).into_future() => served.map_err(|error| error.to_string()),

@@ -318,7 +318,7 @@ pub fn train(plan: &Plan) -> Vec<Value> {
     }
     blocks.push(kit::section(&format!(
         "{}\n{}",
-        text::verdict(plan),
+        text::verdict(plan, Medium::Slack),
         text::version(plan)
     )));
     blocks

@@ -1,16 +1,15 @@
 //! What a click, a tick or a submitted modal does.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::command::Wish;
 use super::modals::{self, Context};
-use super::{Asked, Bot, Told, answers, home, settled};
-use crate::config::{Permissions, Project};
-use crate::deploy::view::{Question, QuestionKind, View};
+use super::{Asked, Bot, Told, answers, home, told};
+use crate::deploy::decide::{About, Refusal};
+use crate::deploy::view::{QuestionKind, State, View};
 use crate::deploy::{Tick, choice, text};
-use crate::saga::run::Undecidable;
-use crate::saga::{Actor, Journal};
+use crate::saga::engine::TooLate;
 use crate::slack::{Ack, Action, Submission};
 
 /// What a button carries.
@@ -77,76 +76,24 @@ impl Bot {
         self.join_queue(&project, wish, asked).await
     }
 
-    fn find(&self, deployment: &str) -> Result<Option<(Journal, View)>, String> {
-        let journal = self.engine().journal(deployment).map_err(|error| error.to_string())?;
-        Ok(journal.map(|journal| {
-            let view = View::of(deployment, &journal.history());
-            (journal, view)
-        }))
+    fn find(&self, deployment: &str) -> Result<Option<View>, String> {
+        let found = self.0.desk.find(deployment).map_err(|error| error.to_string())?;
+        Ok(found.map(|(_, view)| view))
     }
 
     /// Decides a checkpoint, if this person may and nobody was first.
     pub(super) async fn decide(&self, click: &Click, chosen: &str, user: &str, id: &str) -> Result<Told, String> {
-        let Some((journal, view)) = self.find(&click.deployment)? else {
-            return Ok(Told::Privately(text::stale_button()));
+        let about = About {
+            deployment: &click.deployment,
+            key: &click.key,
+            digest: click.digest.as_deref(),
+            user,
         };
-        let Some(project) = self.project_of(&view).cloned() else {
-            return Ok(Told::Privately(text::project_gone(&view.project)));
-        };
-        if let Some(refusal) = self.may_decide(&project, &view, chosen, user).await {
-            return Ok(self
-                .refuse(&project, user, &format!("{chosen} {}", click.key), refusal)
-                .await);
-        }
-        let question = view.questions.iter().find(|question| question.key == click.key);
-        let by = Actor::Slack(user.to_owned());
-        if chosen == choice::APPROVE
-            && let Some(refusal) = self.not_this_plan(question, click)
-        {
-            return Ok(Told::Privately(refusal));
-        }
-        let engine = self.engine();
-        let also = self.once(id);
-        let appended = match (chosen, question.map(|question| &question.kind)) {
-            // The engine decides once enough different people have voted.
-            (choice::APPROVE, Some(QuestionKind::Approve { approvals, .. })) if *approvals > 1 => {
-                engine
-                    .signal(&journal, &click.key, by, json!(choice::APPROVE), also)
-                    .await
-            }
-            _ => {
-                let payload = json!({ "digest": click.digest });
-                engine.decide(&journal, &click.key, chosen, by, payload, also).await
-            }
-        };
-        settled(appended, |why| Told::Privately(undecidable(why)))
-    }
-
-    fn not_this_plan(&self, question: Option<&Question>, click: &Click) -> Option<crate::slack::Content> {
-        match question.map(|question| &question.kind) {
-            Some(QuestionKind::Approve { digest, .. }) if click.digest.as_deref() != Some(digest) => {
-                Some(text::another_plan())
-            }
-            _ => None,
-        }
-    }
-
-    /// Why this person may not choose that, if they may not.
-    async fn may_decide(&self, project: &Project, view: &View, chosen: &str, user: &str) -> Option<String> {
-        let permissions = &project.permissions;
-        let (what, holders) = match chosen {
-            choice::CONFIRM | choice::EDIT => ("confirm the list", &permissions.start),
-            _ => ("decide this", &permissions.approve),
-        };
-        if !self.0.people.among(user, holders).await {
-            return Some(text::may_not(what, holders));
-        }
-        let same_person = view.started_by == Actor::Slack(user.to_owned());
-        (chosen == choice::APPROVE && permissions.two_person && same_person).then(|| text::two_people(permissions))
+        told(self.0.desk.decide(about, chosen, self.once(id)).await)
     }
 
     async fn edit(&self, click: &Click, action: &Action) -> Result<Told, String> {
-        let Some((_, view)) = self.find(&click.deployment)? else {
+        let Some(view) = self.find(&click.deployment)? else {
             return Ok(Told::Privately(text::stale_button()));
         };
         let question = view.questions.iter().find(|question| question.key == click.key);
@@ -162,16 +109,16 @@ impl Bot {
     }
 
     async fn ask_to_abort(&self, click: &Click, action: &Action) -> Result<Told, String> {
-        let Some((_, view)) = self.find(&click.deployment)? else {
+        let Some(view) = self.find(&click.deployment)? else {
             return Ok(Told::Privately(text::stale_button()));
         };
         if !view.can_abort() {
             let why = match (view.is_over(), view.state) {
-                (true, _) => crate::saga::engine::TooLate::Finished,
-                (_, crate::deploy::view::State::Undoing) => crate::saga::engine::TooLate::Unwinding,
-                _ => crate::saga::engine::TooLate::PastPivot,
+                (true, _) => TooLate::Finished,
+                (_, State::Undoing) => TooLate::Unwinding,
+                _ => TooLate::PastPivot,
             };
-            return Ok(Told::Privately(text::too_late(&why)));
+            return Ok(Told::Privately(text::refused(&Refusal::TooLate(why))));
         }
         self.open(&action.trigger_id, &action.response_url, modals::abort(&view));
         Ok(Told::Nothing)
@@ -196,28 +143,12 @@ impl Bot {
         let (Ok(item), deployment) = (value.0.parse::<usize>(), value.1) else {
             return Ok(Told::Privately(text::stale_button()));
         };
-        let Some((journal, view)) = self.find(deployment)? else {
-            return Ok(Told::Privately(text::stale_button()));
-        };
-        let Some(project) = self.project_of(&view).cloned() else {
-            return Ok(Told::Privately(text::project_gone(&view.project)));
-        };
-        let holders = tickers(&project.permissions);
-        if !self.0.people.among(&action.user, &holders).await {
-            let why = text::may_not("tick the checklist", &holders);
-            return Ok(self.refuse(&project, &action.user, "tick the checklist", why).await);
-        }
         let tick = Tick {
             item,
             done: !action.selected.is_empty(),
         };
-        let by = Actor::Slack(action.user.clone());
         let also = self.once(&action.id);
-        let appended = self
-            .engine()
-            .signal(&journal, "post_release_checklist", by, json!(tick), also)
-            .await;
-        settled(appended, |why| Told::Privately(undecidable(why)))
+        told(self.0.desk.tick(deployment, tick, &action.user, also).await)
     }
 
     pub(super) async fn submission(&self, submission: Submission) -> Result<Ack, String> {
@@ -228,14 +159,8 @@ impl Bot {
             Ok(context) => context,
             Err(_) => return Ok(Ack::Empty),
         };
-        let Some((journal, view)) = self.find(&context.deployment)? else {
-            return Ok(Ack::Empty);
-        };
-        let Some(project) = self.project_of(&view).cloned() else {
-            return Ok(complaint("reason", "This project is no longer configured."));
-        };
         match submission.callback_id.as_str() {
-            modals::EDIT => self.edited(&project, &journal, &view, &context, &submission).await,
+            modals::EDIT => self.edited(&context, &submission).await,
             modals::ABORT => {
                 let reason = submission
                     .values
@@ -244,7 +169,7 @@ impl Bot {
                     .cloned();
                 let reason = reason.filter(|reason| !reason.trim().is_empty());
                 match self
-                    .abort(&project, &journal, &submission.user, reason, &submission.id)
+                    .abort(&context.deployment, &submission.user, reason, &submission.id)
                     .await?
                 {
                     Told::Nothing => Ok(Ack::Empty),
@@ -273,47 +198,23 @@ impl Bot {
         }
     }
 
-    async fn edited(
-        &self,
-        project: &Project,
-        journal: &Journal,
-        view: &View,
-        context: &Context,
-        submission: &Submission,
-    ) -> Result<Ack, String> {
-        if let Some(refusal) = self.may_decide(project, view, choice::EDIT, &submission.user).await {
-            self.refuse(project, &submission.user, "edit the list", refusal.clone())
-                .await;
-            return Ok(complaint("order", &plain(&refusal)));
-        }
+    async fn edited(&self, context: &Context, submission: &Submission) -> Result<Ack, String> {
         let selection = match modals::edited(&submission.values) {
             Ok(selection) => selection,
             Err((block, why)) => return Ok(complaint(&block, &why)),
         };
-        let by = Actor::Slack(submission.user.clone());
-        let also = self.once(&submission.id);
-        let decided = self
-            .engine()
-            .decide(journal, &context.key, choice::EDIT, by, json!(selection), also)
-            .await;
-        match settled(decided, |why| Told::Privately(undecidable(why)))? {
+        let about = About {
+            deployment: &context.deployment,
+            key: &context.key,
+            digest: None,
+            user: &submission.user,
+        };
+        let decided = self.0.desk.edit(about, &selection, self.once(&submission.id)).await;
+        match told(decided)? {
             Told::Nothing => Ok(Ack::Empty),
             Told::Privately(content) => Ok(complaint("order", &plain(&content.text))),
         }
     }
-}
-
-/// Who may tick the checklist, and nudge.
-pub fn tickers(permissions: &Permissions) -> Vec<String> {
-    let mut holders = permissions.start.clone();
-    holders.extend(
-        permissions
-            .approve
-            .iter()
-            .filter(|id| !permissions.start.contains(id))
-            .cloned(),
-    );
-    holders
 }
 
 fn complaint(block: &str, why: &str) -> Ack {
@@ -323,11 +224,4 @@ fn complaint(block: &str, why: &str) -> Ack {
 /// A modal's complaints are plain text: markup would be shown as it is written.
 fn plain(mrkdwn: &str) -> String {
     crate::slack::text::plain(mrkdwn)
-}
-
-fn undecidable(why: Undecidable) -> crate::slack::Content {
-    match why {
-        Undecidable::Decided(decided) => text::already_decided(&decided),
-        Undecidable::NotOpen | Undecidable::NoSuchChoice => text::stale_button(),
-    }
 }

@@ -117,7 +117,7 @@ pub fn holders(view: &View, question: &Question) -> Vec<String> {
     let permissions = &view.permissions;
     match question.kind {
         QuestionKind::ConfirmPrList { .. } => permissions.start.clone(),
-        QuestionKind::Checklist { .. } => super::decide::tickers(permissions),
+        QuestionKind::Checklist { .. } => crate::deploy::decide::tickers(permissions),
         QuestionKind::Approve { .. }
         | QuestionKind::Attention { .. }
         | QuestionKind::Issues { .. }
@@ -159,7 +159,7 @@ impl Bot {
         let approving = matches!(question.kind, QuestionKind::Approve { .. });
         let two_people = view.permissions.two_person && view.started_by == who;
         let answered = question.votes.contains(&who) || approving && two_people;
-        !answered && self.0.people.among(user, &holders(view, question)).await
+        !answered && self.0.desk.people().among(user, &holders(view, question)).await
     }
 
     async fn permalink(&self, view: &View) -> Option<String> {

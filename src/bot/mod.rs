@@ -15,16 +15,15 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::config::{Config, Project};
+use crate::deploy::decide::{Desk, Refusal};
 use crate::deploy::lock::Obstacle;
 use crate::deploy::text;
 use crate::deploy::train::Plan;
 use crate::deploy::version::Bump;
 use crate::deploy::view::View;
 use crate::deploy::{Deployments, Request};
-use crate::saga::engine::TooLate;
-use crate::saga::journal::AppendError;
-use crate::saga::store::{Op, StoreError};
-use crate::saga::{Actor, Engine, Event, Journal};
+use crate::saga::Engine;
+use crate::saga::store::Op;
 use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
 
 pub mod answers;
@@ -36,7 +35,6 @@ pub mod home;
 pub mod housekeeping;
 pub mod modals;
 pub mod nudge;
-pub mod people;
 pub mod plan;
 pub mod projector;
 pub mod queue;
@@ -45,7 +43,6 @@ pub mod start;
 
 use audience::Audiences;
 use command::{Command, Wish};
-use people::People;
 use plan::Planner;
 
 /// How many deployments `history` lists.
@@ -61,8 +58,8 @@ struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
     slack: Arc<dyn Slack>,
-    people: People,
     audience: Audiences,
+    desk: Desk,
     planner: Planner,
     /// By project: when the last dry run was made, and what it found.
     plans: Mutex<HashMap<String, (DateTime<Utc>, Arc<Plan>)>>,
@@ -101,16 +98,22 @@ enum Told {
 }
 
 impl Bot {
-    /// Over the engine and Slack.
-    pub fn new(config: Arc<Config>, engine: Engine<Deployments>, slack: Arc<dyn Slack>, planner: Planner) -> Self {
+    /// Over the engine and Slack; decisions are taken at `desk`.
+    pub fn new(
+        config: Arc<Config>,
+        engine: Engine<Deployments>,
+        slack: Arc<dyn Slack>,
+        desk: Desk,
+        planner: Planner,
+    ) -> Self {
         Self(Arc::new(Inner {
-            people: People::new(slack.clone(), engine.clock().clone()),
             audience: Audiences::new(config.clone(), engine.store().clone()),
             plans: Mutex::default(),
             queued: Notify::new(),
             config,
             engine,
             slack,
+            desk,
             planner,
         }))
     }
@@ -258,7 +261,7 @@ impl Bot {
             ("abort", &permissions.abort),
             ("override locks and freezes", &permissions.r#override),
         ] {
-            if self.0.people.among(user, holders).await {
+            if self.0.desk.people().among(user, holders).await {
                 may.push(what.to_owned());
             }
         }
@@ -278,28 +281,13 @@ impl Bot {
             .running(&project.name)
             .map_err(|error| error.to_string())?;
         match running {
-            Some(journal) => self.abort(project, &journal, user, reason, id).await,
+            Some(journal) => self.abort(journal.id(), user, reason, id).await,
             None => Ok(Told::Privately(text::nothing_runs(project))),
         }
     }
 
-    async fn abort(
-        &self,
-        project: &Project,
-        journal: &Journal,
-        user: &str,
-        reason: Option<String>,
-        id: &str,
-    ) -> Result<Told, String> {
-        let holders = &project.permissions.abort;
-        if !self.0.people.among(user, holders).await {
-            return Ok(self
-                .refuse(project, user, "abort", text::may_not("abort a deployment", holders))
-                .await);
-        }
-        let by = Actor::Slack(user.to_owned());
-        let aborted = self.engine().abort(journal, by, reason, self.once(id)).await;
-        settled(aborted, |too_late: TooLate| Told::Privately(text::too_late(&too_late)))
+    async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
+        told(self.0.desk.abort(deployment, user, reason, self.once(id)).await)
     }
 
     async fn retry(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
@@ -329,20 +317,10 @@ impl Bot {
         }
     }
 
-    /// A refusal: said to the person alone, and noted in the journal of what runs.
-    async fn refuse(&self, project: &Project, user: &str, what: &str, why: String) -> Told {
-        if let Ok(Some(journal)) = self.engine().running(&project.name) {
-            let refused = Event::Refused {
-                by: Actor::Slack(user.to_owned()),
-                what: what.to_owned(),
-                why: why.clone(),
-            };
-            if let Err(error) = journal.append(refused).await {
-                tracing::error!(%error, "a refusal can't be noted");
-            }
-        }
-        tracing::info!(user, what, project = project.name, "refused");
-        Told::Privately(text::private(&format!("🚫 {why}")))
+    /// The refusal, if this person isn't among those who may; it stands in the journal of what runs.
+    async fn refusal(&self, project: &Project, user: &str, what: &'static str, holders: &[String]) -> Option<Told> {
+        let refusal = self.0.desk.among(project, user, what, holders).await.err()?;
+        Some(Told::Privately(text::refused(&refusal)))
     }
 
     async fn tell(&self, response_url: &str, content: Content) {
@@ -353,10 +331,6 @@ impl Bot {
         if let Err(error) = self.0.slack.respond(response_url, Respond::Ephemeral, content).await {
             tracing::warn!(%error, "an answer did not reach its person");
         }
-    }
-
-    fn project_of(&self, view: &View) -> Option<&Project> {
-        self.0.config.project(&view.project)
     }
 }
 
@@ -372,13 +346,12 @@ fn private(content: Content) -> Ack {
     Ack::Ephemeral(content)
 }
 
-/// A conditional append as an answer: taken, refused with a sentence, or the store's failure (which is not acknowledged).
-fn settled<R>(appended: Result<(), AppendError<R>>, refused: impl FnOnce(R) -> Told) -> Result<Told, String> {
-    match appended {
-        // A claim that was taken: this very message was handled before.
-        Ok(()) | Err(AppendError::Store(StoreError::Taken { .. })) => Ok(Told::Nothing),
-        Err(AppendError::Refused(why)) => Ok(refused(why)),
-        Err(AppendError::Store(error)) => Err(error.to_string()),
+/// A decision as an answer: taken, refused with a sentence, or the store's failure (which is not acknowledged).
+fn told(decided: Result<(), Refusal>) -> Result<Told, String> {
+    match decided {
+        Ok(()) => Ok(Told::Nothing),
+        Err(Refusal::Failed(error)) => Err(error.to_string()),
+        Err(why) => Ok(Told::Privately(text::refused(&why))),
     }
 }
 

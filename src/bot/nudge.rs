@@ -10,6 +10,7 @@ use crate::deploy::progress::Progress;
 use crate::deploy::view::View;
 use crate::deploy::{NUDGE, text};
 use crate::saga::journal::AppendError;
+use crate::saga::store::StoreError;
 use crate::saga::{Actor, Event, History};
 
 /// Between two nudges of one deployment.
@@ -49,10 +50,9 @@ fn decide(id: &str, history: &History, by: Actor, now: DateTime<Utc>) -> Result<
 impl Bot {
     pub(super) async fn nudge(&self, project: &Project, asked: Asked<'_>) -> Result<Told, String> {
         let permissions = &project.permissions;
-        let holders = super::decide::tickers(permissions);
-        if !self.0.people.among(asked.user, &holders).await {
-            let why = text::may_not("nudge", &holders);
-            return Ok(self.refuse(project, asked.user, "nudge", why).await);
+        let holders = crate::deploy::decide::tickers(permissions);
+        if let Some(refusal) = self.refusal(project, asked.user, "nudge", &holders).await {
+            return Ok(refusal);
         }
         let running = self
             .engine()
@@ -67,16 +67,17 @@ impl Bot {
         let nudged = journal
             .append_if(self.once(asked.id), |history| decide(&id, history, by, now))
             .await;
-        if let Err(AppendError::Store(error)) = &nudged
-            && !error.is_refusal()
-        {
-            self.engine().store_failed(error);
+        match nudged {
+            // A claim that was taken: this very message was handled before.
+            Ok(()) | Err(AppendError::Store(StoreError::Taken { .. })) => Ok(Told::Nothing),
+            Err(AppendError::Refused(NotNow::Until(next))) => Ok(Told::Privately(text::not_nudged(Some(next)))),
+            Err(AppendError::Refused(NotNow::NothingWaits)) => Ok(Told::Privately(text::not_nudged(None))),
+            Err(AppendError::Store(error)) => {
+                if !error.is_refusal() {
+                    self.engine().store_failed(&error);
+                }
+                Err(error.to_string())
+            }
         }
-        super::settled(nudged, |why| {
-            Told::Privately(text::not_nudged(match why {
-                NotNow::Until(next) => Some(next),
-                NotNow::NothingWaits => None,
-            }))
-        })
     }
 }

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Bot;
 use super::command::Wish;
-use super::people::Member;
 use crate::config::Project;
+use crate::deploy::decide::Refusal;
+use crate::deploy::people::Member;
 use crate::deploy::{lock, text};
 use crate::saga::Actor;
 use crate::saga::engine::StartError;
@@ -195,12 +196,21 @@ impl Bot {
             let obstacles = lock::obstacles(&**self.engine().store(), project, now)?;
             let permissions = &project.permissions;
             let may_pass = match first.wish.override_reason {
-                Some(_) => self.0.people.member(&first.user, &permissions.r#override).await,
+                Some(_) => self.0.desk.people().member(&first.user, &permissions.r#override).await,
                 None => Member::No,
             };
-            let why = match (self.0.people.member(&first.user, &permissions.start).await, may_pass) {
+            let why = match (
+                self.0.desk.people().member(&first.user, &permissions.start).await,
+                may_pass,
+            ) {
                 (Member::Unknown, _) | (_, Member::Unknown) => return Ok(Next::Again),
-                (Member::No, _) => Some(text::may_not("start a deployment", &permissions.start)),
+                (Member::No, _) => {
+                    let refusal = Refusal::MayNot {
+                        what: "start a deployment",
+                        holders: permissions.start.clone(),
+                    };
+                    Some(text::refusal(&refusal, text::Medium::Slack))
+                }
                 (Member::Yes, Member::Yes) => None,
                 (Member::Yes, Member::No) => text::obstacles(&obstacles.all, text::Medium::Slack),
             };

@@ -22,9 +22,8 @@ impl Bot {
 
     pub(super) async fn start(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
         let holders = &project.permissions.start;
-        if !self.0.people.among(asked.user, holders).await {
-            let why = text::may_not("start a deployment", holders);
-            return Ok(self.refuse(project, asked.user, "start", why).await);
+        if let Some(refusal) = self.refusal(project, asked.user, "start a deployment", holders).await {
+            return Ok(refusal);
         }
         loop {
             let obstacles = self.obstacles(project)?;
@@ -64,16 +63,13 @@ impl Bot {
             return None;
         }
         let holders = &project.permissions.r#override;
-        let may = match self.0.people.among(user, holders).await {
+        let may = match self.0.desk.people().among(user, holders).await {
             true => MayOverride::Yes,
             false => MayOverride::No,
         };
         match (&wish.override_reason, may) {
             (Some(_), MayOverride::Yes) => None,
-            (Some(_), MayOverride::No) => {
-                let why = text::may_not("override locks and freezes", holders);
-                Some(self.refuse(project, user, "override", why).await)
-            }
+            (Some(_), MayOverride::No) => self.refusal(project, user, "override locks and freezes", holders).await,
             (None, may) => {
                 tracing::info!(user, project = project.name, "a start is refused: locked or frozen");
                 Some(Told::Privately(answers::blocked(project, obstacles, wish, may)))
@@ -91,9 +87,8 @@ impl Bot {
         response_url: &str,
     ) -> Result<Told, String> {
         let holders = &project.permissions.start;
-        if !self.0.people.among(user, holders).await {
-            let why = text::may_not("start a deployment", holders);
-            return Ok(self.refuse(project, user, "start", why).await);
+        if let Some(refusal) = self.refusal(project, user, "start a deployment", holders).await {
+            return Ok(refusal);
         }
         let obstacles = self.obstacles(project)?.all;
         let plan = self.known_plan(&project.name);
@@ -103,7 +98,7 @@ impl Bot {
     }
 
     /// Who may lock and unlock: those who may start, and those who may pass locks.
-    async fn may_lock(&self, project: &Project, user: &str, what: &str) -> Option<Told> {
+    async fn may_lock(&self, project: &Project, user: &str, what: &'static str) -> Option<Told> {
         let permissions = &project.permissions;
         let mut holders = permissions.start.clone();
         holders.extend(
@@ -113,11 +108,7 @@ impl Bot {
                 .filter(|id| !permissions.start.contains(id))
                 .cloned(),
         );
-        if self.0.people.among(user, &holders).await {
-            return None;
-        }
-        let why = text::may_not(&format!("{what} this project"), &holders);
-        Some(self.refuse(project, user, what, why).await)
+        self.refusal(project, user, what, &holders).await
     }
 
     pub(super) async fn lock(
@@ -127,7 +118,7 @@ impl Bot {
         lasting: Option<std::time::Duration>,
         typed: &crate::slack::Command,
     ) -> Result<Told, String> {
-        if let Some(refusal) = self.may_lock(project, &typed.user, "lock").await {
+        if let Some(refusal) = self.may_lock(project, &typed.user, "lock this project").await {
             return Ok(refusal);
         }
         let now = self.engine().clock().now();
@@ -146,7 +137,7 @@ impl Bot {
     }
 
     pub(super) async fn unlock(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
-        if let Some(refusal) = self.may_lock(project, &typed.user, "unlock").await {
+        if let Some(refusal) = self.may_lock(project, &typed.user, "unlock this project").await {
             return Ok(refusal);
         }
         let now = self.engine().clock().now();
@@ -179,9 +170,8 @@ impl Bot {
     /// Joins the queue; who may start may wait.
     pub(super) async fn join_queue(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
         let holders = &project.permissions.start;
-        if !self.0.people.among(asked.user, holders).await {
-            let why = text::may_not("queue a deployment", holders);
-            return Ok(self.refuse(project, asked.user, "queue", why).await);
+        if let Some(refusal) = self.refusal(project, asked.user, "queue a deployment", holders).await {
+            return Ok(refusal);
         }
         let waiting = Waiting {
             user: asked.user.to_owned(),

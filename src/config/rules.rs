@@ -79,6 +79,14 @@ fn slack_id(text: &str, initials: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
+pub(super) fn sha256(text: &str) -> Verdict {
+    let sound = text.len() == 64 && hex::decode(text).is_ok();
+    must(
+        sound,
+        "must be the SHA-256 of a long random token in 64 hex digits; make both with `openssl rand -hex 32 | tee token | tr -d '\\n' | sha256sum`",
+    )
+}
+
 pub(super) fn login(text: &str) -> Verdict {
     let plain = (1..=39).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -198,6 +206,12 @@ mod tests {
         for text in bad {
             assert!(rule(text).is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_hash_is_64_hex_digits() {
+        let good = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8";
+        accepts_and_refuses(sha256, &[good], &[&good[1..], "a token", ""]);
     }
 
     #[test]

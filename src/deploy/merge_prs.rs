@@ -143,6 +143,7 @@ impl FetchApprovedPrs {
             base: pr.base.branch.clone(),
             approvals,
             issues: linked_issues(world, pr).await?,
+            opened_at: pr.created_at,
         }))
     }
 }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::choice;
+use super::decide::Refusal;
 use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
-use crate::config::{Permissions, Project};
+use crate::config::Project;
 use crate::git::Proposal;
 use crate::saga::Actor;
+use crate::saga::engine::TooLate;
 use crate::saga::run::choice as engine;
 use crate::slack::text::{escape, truncate};
 use crate::slack::{Content, kit};
@@ -69,6 +71,14 @@ impl Medium {
         match self {
             Self::Slack => format!("*{text}*"),
             Self::Plain => text.to_owned(),
+        }
+    }
+
+    /// Where the buttons of now are.
+    fn elsewhere(self) -> &'static str {
+        match self {
+            Self::Slack => "`/deploy status`",
+            Self::Plain => "the deployment's page",
         }
     }
 
@@ -479,7 +489,7 @@ pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
 }
 
 /// The rehearsal's verdict on a plan.
-pub fn verdict(plan: &Plan) -> String {
+pub fn verdict(plan: &Plan, medium: Medium) -> String {
     let conflicts = plan
         .excluded
         .iter()
@@ -494,7 +504,7 @@ pub fn verdict(plan: &Plan) -> String {
     }
     if let Some(note) = &plan.note {
         text += " ";
-        text += &escape(note);
+        text += &medium.quote(note);
     }
     text
 }
@@ -715,20 +725,55 @@ fn unescaped(text: &str) -> String {
     out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// Who may do what, for refusals.
-pub fn may_not(what: &str, holders: &[String]) -> String {
-    format!(
-        "You may not {what} here. {} may.",
-        capitalised(&Medium::Slack.holders(holders))
-    )
+/// Why a decision was refused.
+pub fn refusal(refusal: &Refusal, medium: Medium) -> String {
+    match refusal {
+        Refusal::Stale => format!(
+            "This button is out of date; {} has the current ones.",
+            medium.elsewhere()
+        ),
+        Refusal::ProjectGone(project) => format!(
+            "The project {} is no longer configured; add it again to decide about its deployment.",
+            medium.quote(project)
+        ),
+        Refusal::MayNot { what, holders } => {
+            format!(
+                "You may not {what} here. {} may.",
+                capitalised(&medium.holders(holders))
+            )
+        }
+        Refusal::TwoPeople(permissions) => format!(
+            "You started this deployment, so somebody else must approve it: {} (`two_person`).",
+            medium.holders(&permissions.approve)
+        ),
+        Refusal::AnotherPlan => {
+            "The plan has changed since that button was shown; approve the newest one in the thread.".to_owned()
+        }
+        Refusal::Decided(decided) => format!(
+            "Already decided: {} by {} {}.",
+            medium.bold(choice_label(&decided.choice)),
+            medium.person(&decided.by),
+            medium.time(decided.at)
+        ),
+        Refusal::TooLate(TooLate::PastPivot) => format!(
+            "The point of no return is passed: nothing is undone any more. If something fails, {} is offered.",
+            medium.bold("Stop here")
+        ),
+        Refusal::TooLate(TooLate::Unwinding) => "It is being undone already.".to_owned(),
+        Refusal::TooLate(TooLate::Finished) => "It has ended already.".to_owned(),
+        Refusal::Failed(error) => format!("Nothing was done: {}.", medium.quote(ended(&error.to_string()))),
+    }
 }
 
-/// Why the second person must be another one.
-pub fn two_people(permissions: &Permissions) -> String {
-    format!(
-        "You started this deployment, so somebody else must approve it: {} (`two_person`).",
-        Medium::Slack.holders(&permissions.approve)
-    )
+/// A refusal to the person alone.
+pub fn refused(why: &Refusal) -> Content {
+    let sentence = refusal(why, Medium::Slack);
+    match why {
+        Refusal::Stale | Refusal::Decided(_) | Refusal::TooLate(TooLate::Unwinding | TooLate::Finished) => {
+            private(&sentence)
+        }
+        _ => private(&format!("🚫 {sentence}")),
+    }
 }
 
 /// A message to one person alone.
@@ -810,49 +855,14 @@ pub fn plan_failed(problem: &str) -> Content {
     private(&format!("⚠️ The plan failed: {}", escape(problem)))
 }
 
-/// An abort was refused.
-pub fn too_late(why: &crate::saga::engine::TooLate) -> Content {
-    use crate::saga::engine::TooLate;
-    private(match why {
-        TooLate::PastPivot => {
-            "🚫 The point of no return is passed: nothing is undone any more. If something fails, *Stop here* is offered."
-        }
-        TooLate::Unwinding => "It is being undone already.",
-        TooLate::Finished => "It has ended already.",
-    })
-}
-
-/// Somebody was first.
-pub fn already_decided(decided: &crate::saga::run::Decision) -> Content {
-    private(&format!(
-        "Already decided: *{}* by {} {}.",
-        choice_label(&decided.choice),
-        Medium::Slack.person(&decided.by),
-        Medium::Slack.time(decided.at)
-    ))
-}
-
 /// A button of a question that is over.
 pub fn stale_button() -> Content {
-    private("This button is out of date; `/deploy status` has the current ones.")
-}
-
-/// The plan behind an Approve button is no longer the plan.
-pub fn another_plan() -> Content {
-    private("🚫 The plan has changed since that button was shown; approve the newest one in the thread.")
+    refused(&Refusal::Stale)
 }
 
 /// A modal could not be opened.
 pub fn modal_failed() -> Content {
     private("Slack did not open the dialogue; press the button again, or type the command instead.")
-}
-
-/// The project of a deployment is no longer configured.
-pub fn project_gone(project: &str) -> Content {
-    private(&format!(
-        "🚫 The project {} is no longer configured; add it again to decide about its deployment.",
-        escape(project)
-    ))
 }
 
 /// No deployment has that id here.

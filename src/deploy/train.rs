@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -28,6 +29,9 @@ pub struct Car {
     pub approvals: Vec<Approval>,
     /// What it resolves, read before the retarget: GitHub drops the links with the base.
     pub issues: Vec<Issue>,
+    /// When it was opened, for the numbers; journals of older versions don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<DateTime<Utc>>,
 }
 
 /// An approval as it was before we touched anything.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::github;
@@ -71,6 +72,13 @@ impl Sandbox {
         if github.credential() == Credential::App {
             config.github.app_id = Some(tokens::APP_ID);
         }
+        // Everybody's token is their login: `ana` signs in to the dashboard as Ana.
+        let hash = |login: &String| hex::encode(Sha256::digest(login));
+        config.dashboard.people = config
+            .people
+            .iter()
+            .map(|(id, login)| (id.clone(), hash(login)))
+            .collect();
         config.data_dir = options.data_dir.unwrap_or_else(|| dir.path().join("data"));
         config.workspace_root = Some(dir.path().join("workspaces"));
         for project in &mut config.projects {

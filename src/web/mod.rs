@@ -1,4 +1,7 @@
-//! HTTP for machines and people: health, readiness, webhooks.
+//! HTTP for machines and people: health, readiness, webhooks, and the dashboard.
+//!
+//! Reading order of the dashboard: [`dashboard`] (routes, what buttons do), [`access`] (who may), [`board`] (what there is to show), then
+//! what draws it: [`draw`] (pages), [`parts`] (a deployment), [`chart`] (pictures), [`page`] (the frame).
 
 use std::sync::Arc;
 
@@ -12,7 +15,18 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::deploy::Deployments;
 use crate::saga::Engine;
+use dashboard::Dashboard;
 
+mod access;
+mod board;
+mod chart;
+pub mod dashboard;
+mod draw;
+mod names;
+mod page;
+mod parts;
+mod problem;
+mod stream;
 mod webhooks;
 
 /// What the routes see.
@@ -26,16 +40,20 @@ pub struct State {
     pub slack_connected: Option<watch::Receiver<bool>>,
     /// Without it webhooks are refused.
     pub webhook_secret: Option<SecretString>,
+    /// The pages for people.
+    pub dashboard: Dashboard,
 }
 
 /// All routes.
 pub fn router(state: State) -> Router {
+    let dashboard = dashboard::router(state.dashboard.clone());
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/github/webhooks", post(webhooks::receive))
-        .layer(tower_http::limit::RequestBodyLimitLayer::new(webhooks::LIMIT))
         .with_state(state)
+        .merge(dashboard)
+        .layer(tower_http::limit::RequestBodyLimitLayer::new(webhooks::LIMIT))
 }
 
 /// Ready: Slack is connected and the store takes writes.

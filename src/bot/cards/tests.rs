@@ -52,6 +52,7 @@ fn plan(titles: &[String], excluded: usize) -> Plan {
         base: "staging".to_owned(),
         approvals: Vec::new(),
         issues: Vec::new(),
+        opened_at: None,
     };
     let out = |index: usize| Excluded {
         number: 1000 + index as u64,

@@ -206,6 +206,7 @@ fn cars_are_sorted_out_by_the_rehearsal() {
         base: String::new(),
         approvals: Vec::new(),
         issues: Vec::new(),
+        opened_at: None,
     };
     let verdicts = [
         CarVerdict::Clean {

@@ -1,0 +1,274 @@
+//! What a person's decision does, whichever way it comes: a click in Slack and a button of the dashboard are checked and taken here, so that
+//! neither lets through what the other refuses. Who may is checked against the project as it is configured now.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::people::People;
+use super::text::{self, Medium};
+use super::train::Selection;
+use super::view::{Question, QuestionKind, View};
+use super::{Deployments, Tick, choice};
+use crate::config::{Config, Permissions, Project};
+use crate::saga::engine::TooLate;
+use crate::saga::history::Decided;
+use crate::saga::journal::AppendError;
+use crate::saga::run::Undecidable;
+use crate::saga::store::{Op, StoreError};
+use crate::saga::{Actor, Engine, Event, Journal};
+
+/// The checkpoint whose items people tick.
+const CHECKLIST: &str = "post_release_checklist";
+
+/// Where decisions are taken. Clones share it.
+#[derive(Clone)]
+pub struct Desk {
+    config: Arc<Config>,
+    engine: Engine<Deployments>,
+    people: Arc<People>,
+}
+
+/// Whose decision about what.
+#[derive(Clone, Debug)]
+pub struct About<'a> {
+    /// The deployment.
+    pub deployment: &'a str,
+    /// The checkpoint.
+    pub key: &'a str,
+    /// The plan that the person saw.
+    pub digest: Option<&'a str>,
+    /// Who decides: a Slack user id.
+    pub user: &'a str,
+}
+
+/// Why a decision wasn't taken.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The question, or its whole deployment, is no longer there.
+    Stale,
+    /// The deployment's project is no longer configured.
+    ProjectGone(String),
+    /// This person may not.
+    MayNot {
+        /// What they tried, to stand after "may not".
+        what: &'static str,
+        /// Who may.
+        holders: Vec<String>,
+    },
+    /// They started it, and somebody else must approve.
+    TwoPeople(Permissions),
+    /// The plan is no longer the one they saw.
+    AnotherPlan,
+    /// Somebody was first.
+    Decided(Decided),
+    /// Nothing can be undone any more, or all of it is already.
+    TooLate(TooLate),
+    /// Not a refusal: the store failed, and the process is about to end.
+    Failed(StoreError),
+}
+
+impl Desk {
+    /// Over the engine, with what is known of user groups.
+    pub fn new(config: Arc<Config>, engine: Engine<Deployments>, people: Arc<People>) -> Self {
+        Self { config, engine, people }
+    }
+
+    /// Who is in which user group.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// A deployment's journal and view.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn find(&self, deployment: &str) -> Result<Option<(Journal, View)>, StoreError> {
+        let journal = self.engine.journal(deployment)?;
+        Ok(journal.map(|journal| {
+            let view = View::of(deployment, &journal.history());
+            (journal, view)
+        }))
+    }
+
+    fn found(&self, deployment: &str) -> Result<(Journal, View, &Project), Refusal> {
+        let found = self.find(deployment).map_err(Refusal::Failed)?;
+        let (journal, view) = found.ok_or(Refusal::Stale)?;
+        let project = self.config.project(&view.project);
+        let project = project.ok_or_else(|| Refusal::ProjectGone(view.project.clone()))?;
+        Ok((journal, view, project))
+    }
+
+    /// Decides a checkpoint, if this person may and nobody was first. `also` goes into the same commit.
+    ///
+    /// # Errors
+    /// Why it wasn't taken.
+    pub async fn decide(&self, about: About<'_>, chosen: &str, also: Vec<Op>) -> Result<(), Refusal> {
+        // Deadlines, boxes and the edited list decide these.
+        if matches!(chosen, choice::EXPIRE | choice::DONE | choice::EDIT) {
+            return Err(Refusal::Stale);
+        }
+        let (journal, view, project) = self.found(about.deployment)?;
+        self.permit(project, &view, chosen, about.user, about.key).await?;
+        let question = view.questions.iter().find(|question| question.key == about.key);
+        if chosen == choice::APPROVE {
+            same_plan(question, about.digest)?;
+        }
+        let by = Actor::Slack(about.user.to_owned());
+        let appended = match (chosen, question.map(|question| &question.kind)) {
+            // The engine decides once enough different people have voted.
+            (choice::APPROVE, Some(QuestionKind::Approve { approvals, .. })) if *approvals > 1 => {
+                let vote = json!(choice::APPROVE);
+                self.engine.signal(&journal, about.key, by, vote, also).await
+            }
+            _ => {
+                let payload = json!({ "digest": about.digest });
+                self.engine.decide(&journal, about.key, chosen, by, payload, also).await
+            }
+        };
+        settled(appended)
+    }
+
+    /// Decides for another list, if this person may and nobody was first.
+    ///
+    /// # Errors
+    /// Why it wasn't taken.
+    pub async fn edit(&self, about: About<'_>, selection: &Selection, also: Vec<Op>) -> Result<(), Refusal> {
+        let (journal, view, project) = self.found(about.deployment)?;
+        self.permit(project, &view, choice::EDIT, about.user, about.key).await?;
+        let by = Actor::Slack(about.user.to_owned());
+        let decided = self
+            .engine
+            .decide(&journal, about.key, choice::EDIT, by, json!(selection), also);
+        settled(decided.await)
+    }
+
+    /// Whether this person may choose that; a refusal is noted in the journal.
+    async fn permit(&self, project: &Project, view: &View, chosen: &str, user: &str, key: &str) -> Result<(), Refusal> {
+        let permissions = &project.permissions;
+        let (what, holders) = match chosen {
+            choice::CONFIRM | choice::EDIT => ("confirm the list", &permissions.start),
+            _ => ("decide this", &permissions.approve),
+        };
+        let same_person = view.started_by == Actor::Slack(user.to_owned());
+        let refusal = if !self.people.among(user, holders).await {
+            Refusal::MayNot {
+                what,
+                holders: holders.clone(),
+            }
+        } else if chosen == choice::APPROVE && permissions.two_person && same_person {
+            Refusal::TwoPeople(permissions.clone())
+        } else {
+            return Ok(());
+        };
+        self.note(project, user, &format!("{chosen} {key}"), &refusal).await;
+        Err(refusal)
+    }
+
+    /// Whether this person is among those who may do a thing; a refusal is noted in the journal of what runs.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub async fn among(
+        &self,
+        project: &Project,
+        user: &str,
+        what: &'static str,
+        holders: &[String],
+    ) -> Result<(), Refusal> {
+        if self.people.among(user, holders).await {
+            return Ok(());
+        }
+        let refusal = Refusal::MayNot {
+            what,
+            holders: holders.to_owned(),
+        };
+        self.note(project, user, what, &refusal).await;
+        Err(refusal)
+    }
+
+    /// Asks to undo everything, if this person may and it isn't too late.
+    ///
+    /// # Errors
+    /// Why it wasn't taken.
+    pub async fn abort(
+        &self,
+        deployment: &str,
+        user: &str,
+        reason: Option<String>,
+        also: Vec<Op>,
+    ) -> Result<(), Refusal> {
+        let (journal, _, project) = self.found(deployment)?;
+        let holders = &project.permissions.abort;
+        self.among(project, user, "abort a deployment", holders).await?;
+        let by = Actor::Slack(user.to_owned());
+        match self.engine.abort(&journal, by, reason, also).await {
+            Err(AppendError::Refused(why)) => Err(Refusal::TooLate(why)),
+            Err(AppendError::Store(error)) => taken(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Ticks an item of the checklist, or un-ticks it, if this person may.
+    ///
+    /// # Errors
+    /// Why it wasn't taken.
+    pub async fn tick(&self, deployment: &str, tick: Tick, user: &str, also: Vec<Op>) -> Result<(), Refusal> {
+        let (journal, _, project) = self.found(deployment)?;
+        let holders = tickers(&project.permissions);
+        self.among(project, user, "tick the checklist", &holders).await?;
+        let by = Actor::Slack(user.to_owned());
+        settled(self.engine.signal(&journal, CHECKLIST, by, json!(tick), also).await)
+    }
+
+    async fn note(&self, project: &Project, user: &str, what: &str, refusal: &Refusal) {
+        if let Ok(Some(journal)) = self.engine.running(&project.name) {
+            let refused = Event::Refused {
+                by: Actor::Slack(user.to_owned()),
+                what: what.to_owned(),
+                why: text::refusal(refusal, Medium::Plain),
+            };
+            if let Err(error) = journal.append(refused).await {
+                tracing::error!(%error, "a refusal can't be noted");
+            }
+        }
+        tracing::info!(user, what, project = project.name, "refused");
+    }
+}
+
+/// Who may tick the checklist, and nudge.
+pub fn tickers(permissions: &Permissions) -> Vec<String> {
+    let mut holders = permissions.start.clone();
+    holders.extend(
+        permissions
+            .approve
+            .iter()
+            .filter(|id| !permissions.start.contains(id))
+            .cloned(),
+    );
+    holders
+}
+
+fn same_plan(question: Option<&Question>, seen: Option<&str>) -> Result<(), Refusal> {
+    match question.map(|question| &question.kind) {
+        Some(QuestionKind::Approve { digest, .. }) if seen != Some(digest) => Err(Refusal::AnotherPlan),
+        _ => Ok(()),
+    }
+}
+
+fn settled(appended: Result<(), AppendError<Undecidable>>) -> Result<(), Refusal> {
+    match appended {
+        Ok(()) => Ok(()),
+        Err(AppendError::Refused(Undecidable::Decided(decided))) => Err(Refusal::Decided(decided)),
+        Err(AppendError::Refused(Undecidable::NotOpen | Undecidable::NoSuchChoice)) => Err(Refusal::Stale),
+        Err(AppendError::Store(error)) => taken(error),
+    }
+}
+
+/// A claim that was taken: this very message was handled before.
+fn taken(error: StoreError) -> Result<(), Refusal> {
+    match error {
+        StoreError::Taken { .. } => Ok(()),
+        error => Err(Refusal::Failed(error)),
+    }
+}

@@ -1,0 +1,330 @@
+//! Everything that happened in a deployment, line by line: what the dashboard shows of a journal that people read after a bad day. Progress
+//! is left out; the flight recorder has that, too.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::text::{self, Medium};
+use super::{Tick, choice};
+use crate::saga::{Actor, Event, History, Outcome};
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What it is about: a step's or checkpoint's key.
+    pub key: Option<String>,
+    /// Emoji and words; plain text.
+    pub mark: &'static str,
+    /// What happened.
+    pub what: String,
+    /// Who did it, if a person or a deadline did.
+    pub by: Option<Actor>,
+    /// What ended here, and how long it took.
+    pub took: Option<(Span, Duration)>,
+    /// More lines: an error, a receipt. Written by the world.
+    pub detail: Vec<String>,
+    /// A beginning, which its end will say again.
+    pub quiet: bool,
+}
+
+/// What time goes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// An attempt that worked.
+    Work,
+    /// An attempt that didn't.
+    Failure,
+    /// A wait for people.
+    People,
+    /// Taking something back.
+    Undoing,
+}
+
+/// All lines of a journal, oldest first.
+pub fn timeline(history: &History) -> Vec<Moment> {
+    let mut begun = HashMap::new();
+    let mut moments = Vec::new();
+    for record in history.records() {
+        let key = key(&record.event);
+        let took = key
+            .and_then(|key| begun.get(key))
+            .map(|from| (record.at - from).to_std().unwrap_or_default());
+        if begins(&record.event)
+            && let Some(key) = key
+        {
+            begun.insert(key.to_owned(), record.at);
+        }
+        let Some(told) = told(history, &record.event) else {
+            continue;
+        };
+        moments.push(Moment {
+            at: record.at,
+            key: key.map(str::to_owned),
+            took: told.ends.zip(took),
+            mark: told.mark,
+            what: told.what,
+            by: told.by,
+            detail: told.detail,
+            quiet: begins(&record.event),
+        });
+    }
+    moments
+}
+
+fn key(event: &Event) -> Option<&str> {
+    match event {
+        Event::StepStarted { key, .. }
+        | Event::StepProgressed { key, .. }
+        | Event::StepCompleted { key, .. }
+        | Event::StepFailed { key, .. }
+        | Event::StepSkipped { key }
+        | Event::CheckpointOpened { key, .. }
+        | Event::CheckpointDecided { key, .. }
+        | Event::Signalled { key, .. }
+        | Event::CompensationStarted { key }
+        | Event::CompensationCompleted { key, .. }
+        | Event::CompensationFailed { key, .. } => Some(key),
+        Event::SagaStarted { .. }
+        | Event::Refused { .. }
+        | Event::AbortRequested { .. }
+        | Event::UnwindStarted { .. }
+        | Event::SagaFinished { .. } => None,
+    }
+}
+
+fn begins(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::StepStarted { .. } | Event::CheckpointOpened { .. } | Event::CompensationStarted { .. }
+    )
+}
+
+#[derive(Default)]
+struct Told {
+    mark: &'static str,
+    what: String,
+    by: Option<Actor>,
+    detail: Vec<String>,
+    ends: Option<Span>,
+}
+
+impl Told {
+    fn new(mark: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            mark,
+            what: what.into(),
+            ..Self::default()
+        }
+    }
+
+    fn by(self, by: &Actor) -> Self {
+        Self {
+            by: Some(by.clone()),
+            ..self
+        }
+    }
+
+    fn with(self, detail: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            detail: detail.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// The end of what began before: how long it took is said.
+    fn end(span: Span, mark: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            ends: Some(span),
+            ..Self::new(mark, what)
+        }
+    }
+}
+
+fn told(history: &History, event: &Event) -> Option<Told> {
+    Some(match event {
+        Event::StepProgressed { .. } => return None,
+        Event::SagaStarted { by, .. } => Told::new("🚂", "deployment started").by(by),
+        Event::StepStarted { attempt: 1, .. } => Told::new("▫️", "started"),
+        Event::StepStarted { attempt, .. } => Told::new("🔁", format!("attempt {attempt} started")),
+        Event::StepCompleted { observed: false, .. } => Told::end(Span::Work, "✅", "done"),
+        Event::StepCompleted { observed: true, .. } => Told::end(Span::Work, "✅", "had been done: found by looking"),
+        Event::StepFailed { error, retry_at, .. } => match retry_at {
+            Some(at) => Told::end(
+                Span::Failure,
+                "🔁",
+                format!("did not work; tried again at {}", at.format("%H:%M:%S")),
+            ),
+            None => Told::end(Span::Failure, "⚠️", "failed"),
+        }
+        .with([error.clone()]),
+        Event::StepSkipped { .. } => Told::new("⏭️", "skipped"),
+        Event::CheckpointOpened { choices, data, .. } => {
+            let labels: Vec<String> = choices
+                .iter()
+                .filter(|name| !matches!(name.as_str(), choice::EXPIRE | choice::DONE))
+                .map(|name| text::choice_label(name).to_owned())
+                .collect();
+            let what = match labels.as_slice() {
+                [] => "people were asked".to_owned(),
+                labels => format!("people were asked: {}", text::listed(labels, "or")),
+            };
+            let error = data["error"].as_str().map(str::to_owned);
+            Told::new("⏳", what).with(error)
+        }
+        Event::CheckpointDecided { choice, by, .. } => {
+            let what = match choice.as_str() {
+                choice::EXPIRE => "nobody answered in time".to_owned(),
+                choice::DONE => "everything ticked".to_owned(),
+                other => format!("decided: {}", text::choice_label(other)),
+            };
+            Told::end(Span::People, "👉", what).by(by)
+        }
+        Event::Signalled { key, by, value } => Told::new("👉", signal(history, key, value)).by(by),
+        Event::Refused { by, what, why } => Told::new("🚫", format!("refused: {what}")).by(by).with([why.clone()]),
+        Event::AbortRequested { by, reason } => Told::new("👉", "asked to undo everything").by(by).with(reason.clone()),
+        Event::UnwindStarted { reason } => Told::new("↩️", "undoing, newest step first").with([reason.clone()]),
+        Event::CompensationStarted { .. } => Told::new("▫️", "undoing started"),
+        Event::CompensationCompleted { receipt, .. } => Told::end(Span::Undoing, "↩️", "undone").with(receipt.clone()),
+        Event::CompensationFailed { error, .. } => {
+            Told::end(Span::Undoing, "⚠️", "could not be undone").with([error.clone()])
+        }
+        Event::SagaFinished { outcome } => match outcome {
+            Outcome::Completed => Told::new("✅", "deployment completed"),
+            Outcome::Undone => Told::new("↩️", "deployment undone"),
+            Outcome::Stopped => Told::new("🛑", "deployment stopped"),
+        },
+    })
+}
+
+fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
+    if value == choice::APPROVE {
+        return "approved, as one of several".to_owned();
+    }
+    let Ok(tick) = serde_json::from_value::<Tick>(value.clone()) else {
+        return "gave a sign".to_owned();
+    };
+    let items = history.checkpoint(key).map(super::ticks).unwrap_or_default();
+    let item = items.get(tick.item).map_or("an item", |item| item.text.as_str());
+    let verb = if tick.done { "ticked" } else { "un-ticked" };
+    format!("{verb} “{}”", Medium::Plain.quote(item))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::saga::{Effect, Record};
+
+    fn lines(events: Vec<Event>) -> String {
+        let records = events.into_iter().enumerate().map(|(seq, event)| Record {
+            seq: seq as u64,
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(7 * seq as i64),
+            event,
+        });
+        let history = records.fold(History::default(), History::with);
+        let line = |moment: &Moment| {
+            let who = moment
+                .by
+                .as_ref()
+                .map(|by| Medium::Plain.person(by))
+                .unwrap_or_default();
+            let took = moment.took.map(|(_, took)| text::lasting(took)).unwrap_or_default();
+            format!(
+                "{}|{}|{}|{who}|{took}|{}",
+                moment.mark,
+                moment.key.as_deref().unwrap_or_default(),
+                moment.what,
+                moment.detail.join(" / ")
+            )
+        };
+        timeline(&history).iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn started(key: &str, attempt: u32) -> Event {
+        Event::StepStarted {
+            key: key.to_owned(),
+            kind: "toy".to_owned(),
+            effect: Effect::Compensable,
+            input: Value::Null,
+            attempt,
+        }
+    }
+
+    #[test]
+    fn attempts_clicks_and_compensations_are_told_with_who_and_how_long() {
+        let ana = Actor::Slack("U0ANA".to_owned());
+        let key = |key: &str| key.to_owned();
+        let told = lines(vec![
+            Event::SagaStarted {
+                workflow_version: 1,
+                project: "web".to_owned(),
+                by: ana.clone(),
+                input: Value::Null,
+            },
+            started("push_deploy_branch", 1),
+            Event::StepFailed {
+                key: key("push_deploy_branch"),
+                error: "GitHub said 502 [request AB:1]".to_owned(),
+                retry_at: Some(DateTime::UNIX_EPOCH),
+            },
+            started("push_deploy_branch", 2),
+            Event::StepCompleted {
+                key: key("push_deploy_branch"),
+                output: Value::Null,
+                observed: true,
+            },
+            Event::CheckpointOpened {
+                key: key("post_release_checklist"),
+                data: json!({ "items": ["Look"] }),
+                choices: vec!["done".to_owned()],
+                deadline: None,
+                on_expiry: None,
+                remind_after_s: None,
+            },
+            Event::Signalled {
+                key: key("post_release_checklist"),
+                by: ana.clone(),
+                value: json!({ "item": 0, "done": true }),
+            },
+            Event::Refused {
+                by: Actor::Slack("U0EVE".to_owned()),
+                what: "abort a deployment".to_owned(),
+                why: "You may not.".to_owned(),
+            },
+            Event::AbortRequested {
+                by: ana,
+                reason: Some("not today".to_owned()),
+            },
+            Event::CompensationStarted {
+                key: key("push_deploy_branch"),
+            },
+            Event::CompensationCompleted {
+                key: key("push_deploy_branch"),
+                receipt: vec!["the branch is gone".to_owned()],
+            },
+            Event::SagaFinished {
+                outcome: Outcome::Undone,
+            },
+        ]);
+        insta::assert_snapshot!(told, @r"
+        🚂||deployment started|@U0ANA||
+        ▫️|push_deploy_branch|started|||
+        🔁|push_deploy_branch|did not work; tried again at 00:00:00||7 s|GitHub said 502 [request AB:1]
+        🔁|push_deploy_branch|attempt 2 started|||
+        ✅|push_deploy_branch|had been done: found by looking||7 s|
+        ⏳|post_release_checklist|people were asked|||
+        👉|post_release_checklist|ticked “Look”|@U0ANA||
+        🚫||refused: abort a deployment|@U0EVE||You may not.
+        👉||asked to undo everything|@U0ANA||not today
+        ▫️|push_deploy_branch|undoing started|||
+        ↩️|push_deploy_branch|undone||7 s|the branch is gone
+        ↩️||deployment undone|||
+        ");
+    }
+}

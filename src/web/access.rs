@@ -1,0 +1,362 @@
+//! Who sees and who decides on the dashboard.
+//!
+//! 1. Without `SHIPMATE_DASHBOARD_TOKEN` the dashboard is this machine's alone, and everybody on it may look. A page of another site that
+//!    points its name at 127.0.0.1 (DNS rebinding) is told apart by the `Host` it asks for.
+//! 2. With it, looking needs the token. Nothing else protects it then, and nothing else need: a cookie never goes to another name.
+//! 3. Deciding always needs a person: whoever signs in with the personal token whose hash the configuration has. What they may is checked
+//!    as a click in Slack is, by [`crate::deploy::decide`].
+//! 4. A session is a cookie that names the person and is signed with a key that this process alone has, so it ends with the process or after
+//!    twelve hours; the token is never in it.
+//! 5. A form is taken only from our own page: same origin, and with the value that the session's pages carry.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::digest::{CtOutput, Key, KeyInit};
+use hmac::{Hmac, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::config::Dashboard;
+
+/// A session lasts this long.
+const SESSION: TimeDelta = TimeDelta::hours(12);
+const COOKIE: &str = "shipmate";
+
+/// Who is looking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Somebody: may look.
+    Looker,
+    /// A Slack user id: may look, and decide what that person may.
+    Person(String),
+}
+
+/// A viewer and what their forms must carry.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Who.
+    pub viewer: Viewer,
+    /// Goes into each form of their pages.
+    pub form_token: String,
+}
+
+/// Why a request isn't answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// It asks for a name that isn't this machine's.
+    ForeignHost,
+    /// It must be signed in.
+    SignIn,
+}
+
+/// The checks.
+pub struct Access {
+    token: Option<SecretString>,
+    people: Dashboard,
+    key: Key<Hmac<Sha256>>,
+}
+
+impl Access {
+    /// Checks with a fresh key.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness.
+    pub fn new(token: Option<SecretString>, people: Dashboard) -> Result<Self, String> {
+        let mut key = Key::<Hmac<Sha256>>::default();
+        getrandom::fill(&mut key).map_err(|error| format!("the system gives no random bytes: {error}"))?;
+        Ok(Self { token, people, key })
+    }
+
+    /// Lets a request in, or not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Guest, Barred> {
+        self.meant(headers)?;
+        let viewer = match headers.get(header::AUTHORIZATION) {
+            Some(value) => {
+                let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+                token
+                    .and_then(|token| self.recognise(token))
+                    .ok_or(Barred::SignIn)
+                    .map(Some)?
+            }
+            None => cookie(headers).and_then(|session| self.session(session, now)),
+        };
+        match viewer {
+            Some(viewer) => Ok(self.guest(viewer, cookie(headers).unwrap_or_default())),
+            None if self.token.is_none() => Ok(self.guest(Viewer::Looker, "")),
+            None => Err(Barred::SignIn),
+        }
+    }
+
+    /// Whether a request was meant for us.
+    ///
+    /// # Errors
+    /// If another site's name points here.
+    pub fn meant(&self, headers: &HeaderMap) -> Result<(), Barred> {
+        match self.token.is_some() || host(headers).is_some_and(is_this_machine) {
+            true => Ok(()),
+            false => Err(Barred::ForeignHost),
+        }
+    }
+
+    fn guest(&self, viewer: Viewer, session: &str) -> Guest {
+        Guest {
+            viewer,
+            form_token: self.seal(&format!("form {session}")),
+        }
+    }
+
+    /// Whose token that is. Takes as long for every token.
+    pub fn recognise(&self, token: &str) -> Option<Viewer> {
+        let presented = Sha256::digest(token.trim());
+        let same = |hash: &[u8]| self.tag(&presented) == self.tag(hash);
+        let mut found = None;
+        for (user, hash) in &self.people.people {
+            if hex::decode(hash).is_ok_and(|hash| same(&hash)) {
+                found = Some(Viewer::Person(user.clone()));
+            }
+        }
+        let shared = self.token.as_ref().map(|token| Sha256::digest(token.expose_secret()));
+        if shared.is_some_and(|hash| same(&hash)) && found.is_none() {
+            found = Some(Viewer::Looker);
+        }
+        found
+    }
+
+    /// The cookie of a new session.
+    pub fn sign_in(&self, viewer: &Viewer, headers: &HeaderMap, now: DateTime<Utc>) -> Option<HeaderValue> {
+        let user = match viewer {
+            Viewer::Looker => "",
+            Viewer::Person(user) => user,
+        };
+        let body = format!("{user}.{}", (now + SESSION).timestamp());
+        let session = format!("{body}.{}", self.seal(&format!("session {body}")));
+        let mut cookie = attributes(&session, SESSION.num_seconds());
+        // Behind a proxy that speaks TLS to people.
+        if headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https") {
+            cookie += "; Secure";
+        }
+        cookie.parse().ok()
+    }
+
+    /// The cookie that ends a session.
+    pub fn sign_out() -> Option<HeaderValue> {
+        attributes("", 0).parse().ok()
+    }
+
+    fn session(&self, session: &str, now: DateTime<Utc>) -> Option<Viewer> {
+        let (body, seal) = session.rsplit_once('.')?;
+        if !self.sealed(&format!("session {body}"), seal) {
+            return None;
+        }
+        let (user, until) = body.split_once('.')?;
+        if until.parse::<i64>().ok()? <= now.timestamp() {
+            return None;
+        }
+        match user {
+            "" => Some(Viewer::Looker),
+            // Whoever is taken out of the configuration is out at once.
+            user => self
+                .people
+                .people
+                .contains_key(user)
+                .then(|| Viewer::Person(user.to_owned())),
+        }
+    }
+
+    /// Whether a form comes from a page of ours. A program's `Authorization` header is proof enough: no page of another site can send it.
+    pub fn is_ours(&self, headers: &HeaderMap, form_token: &str) -> bool {
+        let session = cookie(headers).unwrap_or_default();
+        headers.contains_key(header::AUTHORIZATION)
+            || same_origin(headers) && self.sealed(&format!("form {session}"), form_token)
+    }
+
+    fn seal(&self, what: &str) -> String {
+        hex::encode(self.tag(what.as_bytes()).into_bytes())
+    }
+
+    fn sealed(&self, what: &str, seal: &str) -> bool {
+        hex::decode(seal).is_ok_and(|seal| self.mac(what.as_bytes()).verify_slice(&seal).is_ok())
+    }
+
+    /// Tags compare in constant time.
+    fn tag(&self, what: &[u8]) -> CtOutput<Hmac<Sha256>> {
+        self.mac(what).finalize()
+    }
+
+    fn mac(&self, what: &[u8]) -> Hmac<Sha256> {
+        <Hmac<Sha256> as KeyInit>::new(&self.key).chain_update(what)
+    }
+}
+
+fn attributes(session: &str, seconds: i64) -> String {
+    format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).into_iter();
+    let pairs = all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    pairs
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST)?.to_str().ok()
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(is_loopback)
+}
+
+/// A browser names the page that a form is sent from; ours has the host that it is sent to.
+pub fn same_origin(headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let from = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    from.is_some() && from == host(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+    }
+
+    fn access(token: Option<&str>) -> Access {
+        let hash = hex::encode(Sha256::digest("ana's token"));
+        let people = Dashboard {
+            people: [("U0ANA".to_owned(), hash)].into(),
+        };
+        Access::new(token.map(SecretString::from), people).unwrap()
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (
+                header::HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn signed_in(access: &Access, viewer: &Viewer) -> String {
+        let cookie = access.sign_in(viewer, &HeaderMap::new(), now()).unwrap();
+        let cookie = cookie.to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn on_this_machine_everybody_may_look_unless_another_name_points_here() {
+        let access = access(None);
+        let viewer = |host: &str| {
+            access
+                .admit(&headers(&[("host", host)]), now())
+                .map(|guest| guest.viewer)
+        };
+        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.0.0.2"] {
+            assert_eq!(viewer(host), Ok(Viewer::Looker), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "",
+        ] {
+            assert_eq!(viewer(host), Err(Barred::ForeignHost), "{host}");
+        }
+        assert_eq!(
+            access.admit(&HeaderMap::new(), now()).map(|guest| guest.viewer),
+            Err(Barred::ForeignHost)
+        );
+    }
+
+    #[test]
+    fn a_token_tells_lookers_and_people_apart() {
+        let access = access(Some("the shared one"));
+        assert_eq!(access.recognise("the shared one"), Some(Viewer::Looker));
+        assert_eq!(
+            access.recognise("ana's token\n"),
+            Some(Viewer::Person("U0ANA".to_owned()))
+        );
+        assert_eq!(access.recognise("another"), None);
+        assert_eq!(access.recognise(""), None);
+        let bearer = |value| {
+            access
+                .admit(&headers(&[("authorization", value)]), now())
+                .map(|guest| guest.viewer)
+        };
+        assert_eq!(bearer("Bearer the shared one"), Ok(Viewer::Looker));
+        assert_eq!(bearer("Bearer wrong"), Err(Barred::SignIn));
+    }
+
+    #[test]
+    fn a_session_ends_and_can_not_be_forged_or_moved_to_another_process() {
+        let access = access(Some("the shared one"));
+        let cookie = signed_in(&access, &Viewer::Person("U0ANA".to_owned()));
+        let viewer = |cookie: &str, at| {
+            access
+                .admit(&headers(&[("cookie", cookie)]), at)
+                .map(|guest| guest.viewer)
+        };
+        assert_eq!(viewer(&cookie, now()), Ok(Viewer::Person("U0ANA".to_owned())));
+        assert_eq!(
+            viewer(&format!("other=1; {cookie}"), now()),
+            Ok(Viewer::Person("U0ANA".to_owned()))
+        );
+        assert_eq!(viewer(&cookie, now() + SESSION), Err(Barred::SignIn));
+        assert_eq!(viewer(&cookie.replace("U0ANA", "U0BEN"), now()), Err(Barred::SignIn));
+        assert_eq!(viewer("shipmate=the shared one", now()), Err(Barred::SignIn));
+        let looker = signed_in(&access, &Viewer::Looker);
+        assert_eq!(viewer(&looker.replace('=', "=U0ANA"), now()), Err(Barred::SignIn));
+        let other = super::tests::access(Some("the shared one"));
+        let moved = other.admit(&headers(&[("cookie", &cookie)]), now());
+        assert_eq!(moved.map(|guest| guest.viewer), Err(Barred::SignIn));
+    }
+
+    #[test]
+    fn the_cookie_stays_with_the_browser_and_holds_no_token() {
+        let access = access(Some("the shared one"));
+        let viewer = access.recognise("ana's token").unwrap();
+        let cookie = access
+            .sign_in(&viewer, &headers(&[("x-forwarded-proto", "https")]), now())
+            .unwrap();
+        let cookie = cookie.to_str().unwrap();
+        assert!(
+            cookie.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"),
+            "{cookie}"
+        );
+        assert!(!cookie.contains("token"));
+        assert!(!signed_in(&access, &viewer).contains("Secure"));
+    }
+
+    #[test]
+    fn a_form_needs_our_origin_and_the_value_of_its_session() {
+        let access = access(None);
+        let cookie = signed_in(&access, &Viewer::Person("U0ANA".to_owned()));
+        let from =
+            |origin: &str, cookie: &str| headers(&[("host", "localhost:1"), ("origin", origin), ("cookie", cookie)]);
+        let ours = from("http://localhost:1", &cookie);
+        let guest = access.admit(&ours, now()).unwrap();
+        assert!(access.is_ours(&ours, &guest.form_token));
+        assert!(!access.is_ours(&ours, ""));
+        for origin in ["http://evil.example", "null", "http://localhost:2"] {
+            assert!(!access.is_ours(&from(origin, &cookie), &guest.form_token), "{origin}");
+        }
+        let nobody = headers(&[("host", "localhost:1"), ("origin", "http://localhost:1")]);
+        assert!(!access.is_ours(&nobody, &guest.form_token), "another session's value");
+    }
+}

@@ -1,0 +1,76 @@
+//! People and links in sentences: the texts name people by Slack id, which nobody knows by heart; the configuration has their logins.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use maud::{Markup, html};
+use regex::{Captures, Regex};
+
+use crate::deploy::text::Medium;
+use crate::saga::Actor;
+
+static ID: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"@([UW][A-Z0-9]{2,})\b").ok());
+static URL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"https?://[^\s()<>]+").ok());
+
+/// Slack user id → what people call them.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// As configured.
+    pub fn new(people: &BTreeMap<String, String>) -> Self {
+        Self(people.clone())
+    }
+
+    /// A Slack user.
+    pub fn user(&self, id: &str) -> String {
+        self.0.get(id).cloned().unwrap_or_else(|| format!("@{id}"))
+    }
+
+    /// Whoever did something.
+    pub fn person(&self, actor: &Actor) -> String {
+        match actor {
+            Actor::Slack(id) => self.user(id),
+            other => Medium::Plain.person(other),
+        }
+    }
+
+    /// A sentence with people by name and with its links as links.
+    pub fn sentence(&self, text: &str) -> Markup {
+        let named = match ID.as_ref() {
+            Some(id) => id.replace_all(text, |found: &Captures<'_>| self.user(&found[1])),
+            None => text.into(),
+        };
+        let mut parts = Vec::new();
+        let mut from = 0;
+        for url in URL.iter().flat_map(|url| url.find_iter(&named)) {
+            parts.push(html! { (&named[from..url.start()]) a href=(url.as_str()) { (shortened(url.as_str())) } });
+            from = url.end();
+        }
+        html! { @for part in parts { (part) } (&named[from..]) }
+    }
+}
+
+/// The end of an address is what tells it from others.
+fn shortened(url: &str) -> String {
+    let count = url.chars().count();
+    match count {
+        0..=48 => url.to_owned(),
+        _ => format!("…{}", url.chars().skip(count - 40).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_become_names_links_become_links_and_everything_else_is_escaped() {
+        let names = Names::new(&[("U0ANA".to_owned(), "ana".to_owned())].into());
+        let drawn = names.sentence("@U0ANA <b>or</b> @U0BEN or @S0TEAM: run (https://github.com/a/b?x=\"1&2). Done");
+        assert_eq!(
+            drawn.into_string(),
+            "ana &lt;b&gt;or&lt;/b&gt; @U0BEN or @S0TEAM: run (<a href=\"https://github.com/a/b?x=&quot;1&amp;2\">https://github.com/a/b?x=&quot;1&amp;2</a>). Done"
+        );
+    }
+}

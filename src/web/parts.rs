@@ -1,0 +1,387 @@
+//! The parts of a page that show one deployment. Drawn for everybody alike: what is a viewer's own (the form's token) stands in the page
+//! around them, and the buttons belong to that form by its id.
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use super::names::Names;
+use crate::deploy::text::{self, Medium};
+use crate::deploy::train::Plan;
+use crate::deploy::view::{CarView, PhaseView, Question, QuestionKind, Stand, State, StepView, View};
+use crate::deploy::{Item, choice};
+use crate::saga::run::choice as engine;
+
+/// What the viewer may press.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buttons {
+    /// Signed in as a person.
+    Shown,
+    /// Only looking.
+    Hidden,
+}
+
+/// How much of a deployment is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The steps of the phase that matters now.
+    Card,
+    /// Every step.
+    Whole,
+}
+
+/// A deployment.
+pub struct Shown<'a> {
+    /// Its view.
+    pub view: &'a View,
+    /// What people are called.
+    pub names: &'a Names,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// What may be pressed.
+    pub buttons: Buttons,
+}
+
+/// Emoji and word.
+pub fn badge(state: State) -> Markup {
+    let (emoji, word) = text::state(state);
+    let word = if state == State::Waiting { "waiting" } else { word };
+    html! { span.badge.(class(state)) { span aria-hidden="true" { (emoji) } " " (word) } }
+}
+
+fn class(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Waiting => "waiting",
+        State::NeedsAttention => "failed",
+        State::Undoing | State::Undone => "undone",
+        State::Completed => "done",
+        State::Stopped => "stopped",
+    }
+}
+
+fn stand_class(stand: Stand) -> &'static str {
+    match stand {
+        Stand::Pending => "pending",
+        Stand::Running | Stand::Retrying => "running",
+        Stand::Waiting => "waiting",
+        Stand::Failed => "failed",
+        Stand::Done => "done",
+        Stand::Skipped => "skipped",
+        Stand::Undone => "undone",
+    }
+}
+
+/// An instant.
+pub fn time(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M")) } }
+}
+
+/// From one instant to another, or to now and ticking.
+pub fn lasted(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    match (from, to) {
+        (Some(from), Some(to)) => html! { (text::between(from, to)) },
+        (Some(from), None) => {
+            html! { span data-since=(from.timestamp()) { (text::between(from, now)) } }
+        }
+        (None, _) => html! {},
+    }
+}
+
+impl Shown<'_> {
+    /// The whole card.
+    pub fn draw(&self, extent: Extent) -> Markup {
+        let view = self.view;
+        let sentence = text::now(view, Medium::Plain);
+        html! {
+            article.card.(class(view.state)) aria-labelledby=(format!("{}-title", view.id)) {
+                header {
+                    h2 id=(format!("{}-title", view.id)) {
+                        @match extent {
+                            Extent::Card => a href=(format!("/deployments/{}", view.id)) { (text::title(view)) },
+                            Extent::Whole => (text::title(view)),
+                        }
+                    }
+                    (badge(view.state))
+                    span.clock { (lasted(Some(view.started_at), view.ended_at, self.now)) }
+                }
+                p.sentence data-say=(view.id) { (self.names.sentence(&sentence)) }
+                @for question in &view.questions { (self.question(question)) }
+                (self.phases())
+                @match extent {
+                    Extent::Card => @if let Some(phase) = self.phase_now() { (self.steps(&[phase], "Steps now")) },
+                    Extent::Whole => (self.steps(&view.phases.iter().collect::<Vec<_>>(), "Steps")),
+                }
+                (self.cars())
+                @if extent == Extent::Whole { (self.left_out()) (self.receipt()) }
+                (self.facts())
+            }
+        }
+    }
+
+    fn phase_now(&self) -> Option<&PhaseView> {
+        let over = |phase: &&PhaseView| matches!(phase.state, Stand::Pending | Stand::Done | Stand::Skipped);
+        self.view.phases.iter().find(|phase| !over(phase))
+    }
+
+    fn phases(&self) -> Markup {
+        html! {
+            ol.phases aria-label="Phases" {
+                @for phase in &self.view.phases {
+                    @let (emoji, word) = text::stand(phase.state);
+                    li.(stand_class(phase.state)) aria-current=[self.is_now(phase).then_some("step")] {
+                        span.name { (phase.phase.title()) }
+                        span.state { span aria-hidden="true" { (emoji) } " " (word) }
+                        span.took { (lasted(phase.started_at, phase.ended_at.or(self.stopped_at(phase.state)), self.now)) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_now(&self, phase: &PhaseView) -> bool {
+        self.phase_now().is_some_and(|now| now.phase == phase.phase)
+    }
+
+    /// What doesn't go on has stopped with its deployment.
+    fn stopped_at(&self, stand: Stand) -> Option<DateTime<Utc>> {
+        let going = matches!(stand, Stand::Running | Stand::Waiting | Stand::Retrying | Stand::Failed);
+        self.view.ended_at.or((!going).then_some(self.now))
+    }
+
+    fn steps(&self, phases: &[&PhaseView], caption: &str) -> Markup {
+        html! {
+            table.steps {
+                caption.quiet { (caption) }
+                thead { tr { th scope="col" { "Step" } th scope="col" { "State" } th.number scope="col" { "Took" } th.number scope="col" { "Tries" } } }
+                @for phase in phases {
+                    tbody {
+                        @if phases.len() > 1 { tr.group { th colspan="4" scope="rowgroup" { (phase.phase.title()) } } }
+                        @for step in &phase.steps { (self.step(step)) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&self, step: &StepView) -> Markup {
+        let (emoji, word) = text::stand(step.state);
+        let tries = if step.started_at.is_some() { step.retries + 1 } else { 0 };
+        html! {
+            tr.(stand_class(step.state)) {
+                th scope="row" {
+                    (step.title) " " code { (step.name) }
+                    @if let Some(error) = &step.error { p.error { (self.names.sentence(error)) (self.mend(step)) } }
+                }
+                td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) } }
+                td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
+                td.number { @if tries > 1 { (tries) } }
+            }
+        }
+    }
+
+    fn mend(&self, step: &StepView) -> Markup {
+        let retrying = self.view.current.as_ref().and_then(|current| current.retrying.as_ref());
+        match (step.state, retrying) {
+            (Stand::Retrying, Some((_, at))) => html! { " Trying again by itself at " (at.format("%H:%M:%S")) " UTC." },
+            (Stand::Failed, _) => html! { " A person must choose; see above." },
+            _ => html! {},
+        }
+    }
+
+    fn cars(&self) -> Markup {
+        let row = |view: &CarView| {
+            let (emoji, word) = text::car_state(view.state);
+            let car = &view.car;
+            html! {
+                tr {
+                    td.number { a href=(car.url) { "#" (car.number) } }
+                    th scope="row" { (car.title) }
+                    td { (car.author) }
+                    td { code { (car.head.short()) } }
+                    td.state { span aria-hidden="true" { (emoji) } " " (word) }
+                }
+            }
+        };
+        html! {
+            @if !self.view.cars.is_empty() {
+                table.cars {
+                    caption { "Pull requests" }
+                    thead.quiet { tr { th scope="col" { "Number" } th scope="col" { "Title" } th scope="col" { "Author" } th scope="col" { "Head" } th scope="col" { "State" } } }
+                    tbody { @for car in &self.view.cars { (row(car)) } }
+                }
+            }
+        }
+    }
+
+    fn left_out(&self) -> Markup {
+        html! {
+            @if !self.view.excluded.is_empty() {
+                table.cars {
+                    caption { "Not on it" }
+                    thead.quiet { tr { th scope="col" { "Number" } th scope="col" { "Title" } th scope="col" { "Why" } } }
+                    tbody {
+                        @for out in &self.view.excluded {
+                            tr { td.number { a href=(out.url) { "#" (out.number) } } th scope="row" { (out.title) } td { (out.reason.to_string()) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn receipt(&self) -> Markup {
+        html! {
+            @if !self.view.receipt.is_empty() {
+                h3 { "Receipt, read back from GitHub" }
+                ul.receipt {
+                    @for line in &self.view.receipt { li { (if line.ok { "✅" } else { "⚠️ not undone:" }) " " (line.text) } }
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Markup {
+        let view = self.view;
+        html! {
+            footer.facts {
+                span { code { (view.id) } }
+                span { (view.repo) }
+                span { "started by " (self.names.person(&view.started_by)) ", " (time(view.started_at)) " UTC" }
+                @if let Some(branch) = &view.branch { span { code { (branch) } " → " code { (view.base) } } }
+                @if let Some(pr) = &view.deploy_pr { a href=(pr.url) { "Deploy PR #" (pr.number) } }
+                @if let Some(url) = &view.run_url { a href=(url) { "Actions run" } }
+                @if let Some(release) = &view.release { a href=(release.url) { "Release" } }
+                @if view.can_abort() && self.buttons == Buttons::Shown { a.abort href=(format!("/deployments/{}/abort", view.id)) { "Abort…" } }
+            }
+        }
+    }
+}
+
+/// Where a button's form goes.
+fn action(view: &View, verb: &str, pairs: &[(&str, &str)]) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
+    format!("/deployments/{}/{verb}?{query}", view.id)
+}
+
+impl Shown<'_> {
+    fn question(&self, question: &Question) -> Markup {
+        let body = match &question.kind {
+            QuestionKind::ConfirmPrList { plan } => html! { (plan_lines(plan)) },
+            QuestionKind::Approve {
+                plan,
+                changes,
+                dismissed,
+                foreign,
+                digest,
+                ..
+            } => html! {
+                (warning("The plan changed since you saw it last", changes))
+                (warning("Commits on the deploy branch that Shipmate did not make", foreign))
+                (warning("GitHub dismissed these approvals because of the retarget", &dismissed_lines(dismissed)))
+                (plan_lines(plan))
+                p.quiet { "Plan " code { (digest) } ". From here on nothing is undone by itself: what fails is put to a person." }
+            },
+            QuestionKind::Checklist { items } => self.checklist(items),
+            QuestionKind::Issues { issues, comment } => html! {
+                ul {
+                    @for issue in issues {
+                        li { a href=(issue.html_url) { "#" (issue.number) } " " (issue.title) }
+                    }
+                }
+                p.quiet { "Each would be told: " (comment) }
+            },
+            QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. } => html! {},
+        };
+        html! {
+            section.question aria-label="Waits for a person" {
+                (body)
+                @match self.buttons {
+                    Buttons::Shown => (self.choices(question)),
+                    Buttons::Hidden => p.quiet { a href="/sign-in" { "Sign in" } " to decide here, or decide in Slack." },
+                }
+            }
+        }
+    }
+
+    fn choices(&self, question: &Question) -> Markup {
+        let step = match &question.kind {
+            QuestionKind::Attention { step, .. } => step.as_deref(),
+            _ => None,
+        };
+        let digest = match &question.kind {
+            QuestionKind::Approve { digest, .. } => digest,
+            _ => "",
+        };
+        let button = |choice: &str, label: &str, class: &str| {
+            let action = action(
+                self.view,
+                "decide",
+                &[("key", &question.key), ("choice", choice), ("digest", digest)],
+            );
+            html! { button.(class) form="act" formaction=(action) { (label) } }
+        };
+        let sure = |choice: &str, class: &str, sentence: &str| {
+            html! {
+                details.sure id=(format!("{}-{choice}", self.view.id)) {
+                    summary.button.(class) { (text::choice_label(choice)) "…" }
+                    p { (sentence) }
+                    (button(choice, text::choice_label(choice), class))
+                }
+            }
+        };
+        let choice = |choice: &str| match choice {
+            // Deadlines, boxes and a dialogue in Slack decide these.
+            choice::EXPIRE | choice::DONE | choice::EDIT => html! {},
+            choice::APPROVE => sure(
+                choice,
+                "primary",
+                "The pull requests are merged one by one, exactly as planned. This can't be undone.",
+            ),
+            engine::STOP => sure(
+                choice,
+                "danger",
+                "What is merged stays merged. You then choose what becomes of the rest.",
+            ),
+            choice::CONFIRM | engine::RETRY | choice::PUT_BACK => button(choice, text::choice_label(choice), "primary"),
+            engine::SKIP => button(choice, text::skip_label(step), "plain"),
+            other => button(other, text::choice_label(other), "plain"),
+        };
+        html! { div.buttons { @for name in &question.choices { (choice(name)) } } }
+    }
+
+    fn checklist(&self, items: &[Item]) -> Markup {
+        let row = |(index, item): (usize, &Item)| {
+            let done = item.ticked.is_some();
+            let (index, turn) = (index.to_string(), (!done).to_string());
+            let action = action(self.view, "tick", &[("item", &index), ("done", &turn)]);
+            html! {
+                li.(if done { "done" } else { "open" }) {
+                    @if self.buttons == Buttons::Shown {
+                        button.tick id=(format!("{}-tick-{index}", self.view.id)) form="act" formaction=(action) role="checkbox" aria-checked=(done.to_string()) { (item.text) }
+                    } @else {
+                        span.tick { span aria-hidden="true" { (if done { "✅" } else { "▫️" }) } span.quiet-label { (if done { "done: " } else { "to do: " }) } (item.text) }
+                    }
+                    @if let Some(ticked) = &item.ticked { span.quiet { (self.names.person(&ticked.by)) ", " (time(ticked.at)) } }
+                }
+            }
+        };
+        html! { ul.checklist { @for pair in items.iter().enumerate() { (row(pair)) } } }
+    }
+}
+
+fn plan_lines(plan: &Plan) -> Markup {
+    html! {
+        p { (text::verdict(plan, Medium::Plain)) " 🏷️ Version " b { (plan.version.from) } " → " b { (plan.version.to) } " in " (text::listed(&plan.version.files, "and")) "." }
+    }
+}
+
+fn warning(title: &str, lines: &[String]) -> Markup {
+    html! { @if !lines.is_empty() { p.warning { "⚠️ " (title) ":" } ul { @for line in lines { li { (line) } } } } }
+}
+
+fn dismissed_lines(dismissed: &[(u64, Vec<String>)]) -> Vec<String> {
+    let line = |(number, who): &(u64, Vec<String>)| format!("#{number}: {}", who.join(", "));
+    dismissed.iter().map(line).collect()
+}

@@ -1,0 +1,74 @@
+//! Why there is no page, or nothing was done: a status for machines, a sentence for people.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::access::Barred;
+use super::page;
+use crate::deploy::decide::Refusal;
+use crate::deploy::text::{self, Medium};
+use crate::saga::store::StoreError;
+use crate::slack::text::truncate;
+
+/// Why there is no page.
+pub enum Problem {
+    /// Who asks may not, or asks the wrong machine.
+    Barred(Barred),
+    /// No such deployment.
+    Unknown(String),
+    /// A form that isn't of this session's pages.
+    Foreign,
+    /// Only people decide.
+    NobodySignedIn,
+    /// A decision that wasn't taken.
+    Refused(Refusal),
+    /// The journals can't be read.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, title, sentence) = match self {
+            Self::Barred(Barred::SignIn) => return (StatusCode::UNAUTHORIZED, page::sign_in(None)).into_response(),
+            Self::Barred(Barred::ForeignHost) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "Not this machine",
+                "Without `SHIPMATE_DASHBOARD_TOKEN` the dashboard answers to this machine's own names only: open it as 127.0.0.1 or localhost.".to_owned(),
+            ),
+            Self::Unknown(id) => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                format!("There is no deployment `{}` here.", truncate(&id, 60)),
+            ),
+            Self::Foreign => (
+                StatusCode::FORBIDDEN,
+                "Nothing was done",
+                "That form was not sent from a page of this session; open the page again and press the button there.".to_owned(),
+            ),
+            Self::NobodySignedIn => (
+                StatusCode::FORBIDDEN,
+                "Nothing was done",
+                "Only looking is allowed without a person; sign in with your own token to decide.".to_owned(),
+            ),
+            Self::Refused(refusal) => {
+                let status = match &refusal {
+                    Refusal::MayNot { .. } | Refusal::TwoPeople(_) => StatusCode::FORBIDDEN,
+                    Refusal::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::CONFLICT,
+                };
+                (status, "Nothing was done", text::refusal(&refusal, Medium::Plain))
+            }
+            Self::Store(error) => {
+                tracing::error!(%error, "the dashboard can't read the journals");
+                (StatusCode::SERVICE_UNAVAILABLE, "Out of order", "The journals can't be read; the log says why.".to_owned())
+            }
+        };
+        (status, page::notice(title, &sentence)).into_response()
+    }
+}
