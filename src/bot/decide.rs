@@ -7,7 +7,7 @@ use super::modals::{self, Context};
 use super::{Bot, Told, settled};
 use crate::config::Project;
 use crate::deploy::view::{Question, QuestionKind, View};
-use crate::deploy::{Tick, choice, text};
+use crate::deploy::{Tick, choice, permits, text};
 use crate::saga::run::Undecidable;
 use crate::saga::{Actor, Journal};
 use crate::slack::{Ack, Action, Submission};
@@ -105,15 +105,12 @@ impl Bot {
     /// Why this person may not choose that, if they may not.
     async fn may_decide(&self, project: &Project, view: &View, chosen: &str, user: &str) -> Option<String> {
         let permissions = &project.permissions;
-        let (what, holders) = match chosen {
-            choice::CONFIRM | choice::EDIT => ("confirm the list", &permissions.start),
-            _ => ("decide this", &permissions.approve),
-        };
-        if !self.0.people.among(user, holders).await {
-            return Some(text::may_not(what, holders));
+        let permit = permits::to_decide(permissions, chosen);
+        if !self.0.people.among(user, permit.holders).await {
+            return Some(text::may_not(permit.what, permit.holders));
         }
-        let same_person = view.started_by == Actor::Slack(user.to_owned());
-        (chosen == choice::APPROVE && permissions.two_person && same_person).then(|| text::two_people(permissions))
+        let person = Actor::Slack(user.to_owned());
+        permits::wants_another(permissions, view, chosen, &person).then(|| text::two_people(permissions))
     }
 
     async fn edit(&self, click: &Click, action: &Action) -> Result<Told, String> {

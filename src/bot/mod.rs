@@ -52,7 +52,7 @@ struct Inner {
 
 impl Wish {
     /// As a project's request; what isn't said is as configured.
-    fn of(self, project: &Project) -> Request {
+    pub fn of(self, project: &Project) -> Request {
         Request {
             bump: self.bump.unwrap_or(Bump::By(project.bump)),
             project: project.clone(),

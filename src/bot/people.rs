@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::deploy::permits;
+use crate::saga::Actor;
 use crate::slack::Slack;
 
 /// A group's members are asked for again after this long.
@@ -34,7 +36,7 @@ impl People {
     /// Whether one of `holders` (users, user groups, `*`) is this person. A group that Slack can't tell of right now counts as it was last
     /// known, and as empty if it never was.
     pub async fn among(&self, user: &str, holders: &[String]) -> bool {
-        if holders.iter().any(|holder| holder == "*" || holder == user) {
+        if permits::names(holders, &Actor::Slack(user.to_owned())) {
             return true;
         }
         for group in holders.iter().filter(|holder| holder.starts_with('S')) {

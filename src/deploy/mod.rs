@@ -24,6 +24,7 @@ pub mod eligible;
 pub mod issues;
 pub mod merge_prs;
 pub mod notes;
+pub mod permits;
 pub mod post_deploy;
 pub mod progress;
 pub mod runbook;

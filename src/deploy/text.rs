@@ -76,6 +76,7 @@ impl Medium {
             return "anybody in this channel".to_owned();
         }
         let name = |id: &String| match (self, id.starts_with('S')) {
+            _ if id.starts_with(super::permits::CLI) => self.quote(id),
             (Self::Slack, true) => format!("<!subteam^{}>", escape(id)),
             (Self::Slack, false) => format!("<@{}>", escape(id)),
             (Self::Plain, _) => format!("@{id}"),
