@@ -14,6 +14,7 @@ use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
 use crate::bot::{Bot, housekeeping};
 use crate::config::{Config, GitHubSecret, Project, Secrets, SlackSecret};
+use crate::control::{self, Socket};
 use crate::deploy::world::World;
 use crate::deploy::{Connect, Deployments, workspace_root};
 use crate::git::Credentials;
@@ -92,6 +93,7 @@ pub struct Running {
     socket: Option<SocketMode>,
     projector: tokio::task::JoinHandle<()>,
     server: tokio::task::JoinHandle<()>,
+    control: tokio::task::JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -118,6 +120,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         )
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let control = Socket::open(&config.data_dir)?;
     let slack = SlackClientApi::new(&config.slack.api_url, secrets.slack_bot_token.clone())
         .map_err(|error| format!("the Slack client can't be made: {error}"))?;
     let slack: Arc<dyn Slack> = Arc::new(slack);
@@ -135,6 +138,14 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");
     }
+    let control = tokio::spawn(control.serve(
+        control::State {
+            engine: engine.clone(),
+            config: config.clone(),
+            planner: planner.clone(),
+        },
+        stop.clone(),
+    ));
     let bot = Arc::new(Bot::new(config.clone(), engine.clone(), slack, planner));
     let (socket, slack_routes) = match secrets.slack {
         SlackSecret::AppToken(token) => (Some(SocketMode::start(&config.slack.api_url, token, bot)), None),
@@ -163,6 +174,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         socket,
         projector,
         server,
+        control,
         stop,
     })
 }
@@ -198,6 +210,7 @@ impl Running {
             self.engine.drain(DRAIN).await;
             self.stop.cancel();
             let _ = self.projector.await;
+            let _ = self.control.await;
         };
         if tokio::time::timeout(DRAIN, down).await.is_err() {
             tracing::warn!("shutting down took too long; what was cut off is looked for at the next start");

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,10 @@ use std::time::Duration;
 use shipmate::sandbox::faults::When;
 use shipmate::sandbox::play::{Options, REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Tick, Workspace};
+
+mod support;
+
+use support::configuration;
 
 /// Longer than anything takes on a busy machine: real pauses between writes and messages are kept here.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -51,33 +55,6 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn configuration(sandbox: &Sandbox) -> PathBuf {
-    let text = include_str!("../config/sandbox.toml");
-    let github = format!(
-        "[github]\napi_url = \"{}\"\ngit_url = \"{}\"",
-        sandbox.github.api_url(),
-        sandbox.github.git_url()
-    );
-    let dir = sandbox.dir().display();
-    let text = text
-        .replace(
-            "data_dir = \"data\"",
-            &format!("data_dir = \"{dir}/data\"\nworkspace_root = \"{dir}/workspaces\""),
-        )
-        .replace(
-            "mode = \"socket\"",
-            &format!("mode = \"socket\"\napi_url = \"{}\"", sandbox.slack.api_url()),
-        )
-        .replace("[github]", &github)
-        .replace(
-            "[people]",
-            "[projects.timeouts]\npoll_min = \"20ms\"\npoll_max = \"100ms\"\nstable_for = \"10ms\"\n\n[people]",
-        );
-    let file = sandbox.dir().join("shipmate.toml");
-    std::fs::write(&file, text).unwrap();
-    file
 }
 
 async fn sees(sandbox: &Sandbox, text: &str) {
