@@ -15,6 +15,7 @@ use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
 use crate::bot::{Bot, housekeeping};
 use crate::config::{Config, GitHubSecret, Project, Secrets, SlackSecret};
+use crate::control::{self, Socket};
 use crate::deploy::decide::Desk;
 use crate::deploy::people::People;
 use crate::deploy::world::World;
@@ -96,6 +97,7 @@ pub struct Running {
     socket: Option<SocketMode>,
     projector: tokio::task::JoinHandle<()>,
     server: tokio::task::JoinHandle<()>,
+    control: tokio::task::JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -122,6 +124,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         )
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let control = Socket::open(&config.data_dir)?;
     let slack = SlackClientApi::new(&config.slack.api_url, secrets.slack_bot_token.clone())
         .map_err(|error| format!("the Slack client can't be made: {error}"))?;
     let slack: Arc<dyn Slack> = Arc::new(slack);
@@ -148,6 +151,15 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     }
     let people = Arc::new(People::new(slack.clone(), engine.clock().clone()));
     let desk = Desk::new(config.clone(), engine.clone(), people);
+    let control = tokio::spawn(control.serve(
+        control::State {
+            engine: engine.clone(),
+            config: config.clone(),
+            planner: planner.clone(),
+            desk: desk.clone(),
+        },
+        stop.clone(),
+    ));
     let bot = Bot::new(config.clone(), engine.clone(), slack, desk.clone(), planner);
     tokio::spawn(bot.clone().serve_the_queues(stop.clone()));
     let bot = Arc::new(bot);
@@ -186,6 +198,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         socket,
         projector,
         server,
+        control,
         stop,
     })
 }
@@ -221,6 +234,7 @@ impl Running {
             self.engine.drain(DRAIN).await;
             self.stop.cancel();
             let _ = self.projector.await;
+            let _ = self.control.await;
         };
         if tokio::time::timeout(DRAIN, down).await.is_err() {
             tracing::warn!("shutting down took too long; what was cut off is looked for at the next start");

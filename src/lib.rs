@@ -8,6 +8,8 @@
 //! | [`deploy`] | the runbook: `deploy()` reads like the sixteen steps by hand, one file a phase |
 //! | [`bot`] | what people type, click and see in Slack |
 //! | [`web`] | health, readiness, webhooks |
+//! | [`control`] | the socket through which the command line drives a running Shipmate |
+//! | [`cli`] | the commands that talk to it |
 //! | [`sandbox`] | doubles of Slack and GitHub, and the page to play on |
 //! | [`app`] | the wiring |
 //!
@@ -16,7 +18,9 @@
 
 pub mod app;
 pub mod bot;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod deploy;
 pub mod git;
 pub mod github;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shipmate::app::{self, Pace, Running, Setup};
-use shipmate::config::{Config, Secrets};
+use shipmate::cli::{self, ConfigArgs, Failure};
+use shipmate::config::Secrets;
 use shipmate::saga::Clock;
-use shipmate::saga::sled_store::{self, SledStore};
-use shipmate::saga::store::Store as _;
+use shipmate::saga::sled_store;
 use shipmate::sandbox::autopilot::{self, Plan};
 use shipmate::sandbox::github::{self, SCENARIOS, Scenarios};
 use shipmate::sandbox::page::{self, Page};
@@ -16,10 +16,8 @@ use shipmate::sandbox::play::{self, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The release train as a durable saga, driven from Slack.
-///
-/// Exit codes: 0 done; 1 it failed, and the last line says why; 2 the command line is wrong.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = cli::EXIT_CODES)]
 struct Cli {
     /// How log lines look; `RUST_LOG` says which.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
@@ -42,8 +40,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Runs the whole product on this machine, without any account.
     Sandbox(SandboxArgs),
-    /// Writes every deployment's events as JSON lines. Stop the server first, or copy its data directory.
-    Export(ConfigArgs),
+    #[command(flatten)]
+    Talk(cli::Command),
     /// Restores a damaged database from flight recorders.
     Import {
         /// The directory with the `.jsonl` files.
@@ -56,13 +54,6 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Args)]
-struct ConfigArgs {
-    /// The configuration [default: $SHIPMATE_CONFIG, or config/shipmate.toml].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -110,7 +101,7 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("can't start: {error}")),
+        Err(error) => return fail(&Failure::Failed(format!("can't start: {error}"))),
     };
     let done = runtime.block_on(run(cli.command));
     // A blocking task that hangs must not keep the process.
@@ -122,9 +113,9 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "the command line's own words")]
-fn fail(error: &str) -> ExitCode {
-    eprintln!("shipmate: {error}");
-    ExitCode::FAILURE
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("shipmate: {}", failure.sentence());
+    failure.exit_code()
 }
 
 #[expect(clippy::print_stdout, reason = "the command line's own words")]
@@ -134,7 +125,7 @@ fn say(line: &str) {
 
 fn log_to_stderr(format: LogFormat, command: &Command) {
     let default = match command {
-        Command::Sandbox(_) => "warn,shipmate=warn",
+        Command::Sandbox(_) | Command::Talk(_) => "warn,shipmate=warn",
         _ => "info,hyper=warn,slack_morphism=warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
@@ -147,13 +138,13 @@ fn log_to_stderr(format: LogFormat, command: &Command) {
     }
 }
 
-async fn run(command: Command) -> Result<(), String> {
+async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(args) => serve(&args).await,
-        Command::Sandbox(args) => sandbox(args).await,
-        Command::Export(args) => export(&load(&args)?),
+        Command::Serve(args) => Ok(serve(&args).await?),
+        Command::Sandbox(args) => Ok(sandbox(args).await?),
+        Command::Talk(command) => cli::run(command).await,
         Command::Import { flights, config } => {
-            let config = load(&config)?;
+            let config = config.load()?;
             let restored = sled_store::import(&flights, &config.data_dir)
                 .await
                 .map_err(|error| error.to_string())?;
@@ -172,13 +163,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn load(args: &ConfigArgs) -> Result<Config, String> {
-    let path = Config::path(args.config.clone(), variable);
-    Config::load(&path).map_err(|error| error.to_string())
-}
-
 async fn serve(args: &ConfigArgs) -> Result<(), String> {
-    let config = load(args)?;
+    let config = args.load()?;
     let secrets = Secrets::from_env(&config, variable).map_err(|error| error.to_string())?;
     let running = app::start(Setup {
         config,
@@ -202,18 +188,6 @@ async fn until_told_to_stop(running: Running) -> Result<(), String> {
     };
     running.shutdown().await;
     outcome
-}
-
-fn export(config: &Config) -> Result<(), String> {
-    let store = SledStore::open(&config.data_dir).map_err(|error| error.to_string())?;
-    for head in store.heads() {
-        for record in store.load(&head.saga).map_err(|error| error.to_string())? {
-            let mut line = serde_json::to_value(&record).map_err(|error| error.to_string())?;
-            line["deployment"] = head.saga.clone().into();
-            say(&line.to_string());
-        }
-    }
-    Ok(())
 }
 
 async fn sandbox(args: SandboxArgs) -> Result<(), String> {

@@ -20,13 +20,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bot", &["config", "saga", "git", "github", "slack", "deploy"]),
     ("web", &["config", "saga", "git", "github", "slack", "deploy"]),
     (
+        "control",
+        &["config", "saga", "git", "github", "slack", "deploy", "bot"],
+    ),
+    ("cli", &["config", "saga", "deploy", "control"]),
+    (
         "sandbox",
         &["config", "saga", "git", "github", "slack", "deploy", "bot", "web"],
     ),
     (
         "app",
         &[
-            "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "sandbox",
+            "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "sandbox",
         ],
     ),
 ];

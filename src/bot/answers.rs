@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::cards;
-use super::command::Wish;
 use crate::config::Project;
+use crate::deploy::begin::Wish;
 use crate::deploy::lock::Obstacle;
 use crate::deploy::text;
 use crate::deploy::view::View;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::deploy::train::Selection;
-use crate::deploy::version::Bump;
+use crate::deploy::begin::Wish;
 
 /// A word, what may follow it, and what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,20 +101,6 @@ pub enum Command {
     Whoami,
     /// All words.
     Help,
-}
-
-/// What is to be shipped.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Which part of the version counts up; `None`: as configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bump: Option<Bump>,
-    /// Which pull requests.
-    #[serde(default)]
-    pub selection: Selection,
-    /// Why it may pass a lock or a freeze.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub override_reason: Option<String>,
 }
 
 /// Reads what was typed.
@@ -268,6 +251,7 @@ fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::version::Bump;
 
     fn started(text: &str) -> Wish {
         match parse(text).unwrap() {

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::command::Wish;
 use super::modals::{self, Context};
 use super::{Asked, Bot, Told, answers, home, told};
+use crate::deploy::begin::Wish;
 use crate::deploy::decide::{About, Refusal};
 use crate::deploy::view::{QuestionKind, State, View};
 use crate::deploy::{Tick, choice, text};
+use crate::saga::Actor;
 use crate::saga::engine::TooLate;
 use crate::slack::{Ack, Action, Submission};
 
@@ -87,7 +88,8 @@ impl Bot {
             deployment: &click.deployment,
             key: &click.key,
             digest: click.digest.as_deref(),
-            user,
+            reason: None,
+            by: &Actor::Slack(user.to_owned()),
         };
         told(self.0.desk.decide(about, chosen, self.once(id)).await)
     }
@@ -148,7 +150,8 @@ impl Bot {
             done: !action.selected.is_empty(),
         };
         let also = self.once(&action.id);
-        told(self.0.desk.tick(deployment, tick, &action.user, also).await)
+        let by = Actor::Slack(action.user.clone());
+        told(self.0.desk.tick(deployment, tick, &by, also).await)
     }
 
     pub(super) async fn submission(&self, submission: Submission) -> Result<Ack, String> {
@@ -207,7 +210,8 @@ impl Bot {
             deployment: &context.deployment,
             key: &context.key,
             digest: None,
-            user: &submission.user,
+            reason: None,
+            by: &Actor::Slack(submission.user.clone()),
         };
         let decided = self.0.desk.edit(about, &selection, self.once(&submission.id)).await;
         match told(decided)? {

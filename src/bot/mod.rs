@@ -15,15 +15,14 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::config::{Config, Project};
+use crate::deploy::Deployments;
 use crate::deploy::decide::{Desk, Refusal};
-use crate::deploy::lock::Obstacle;
+use crate::deploy::permits::Permit;
 use crate::deploy::text;
 use crate::deploy::train::Plan;
-use crate::deploy::version::Bump;
 use crate::deploy::view::View;
-use crate::deploy::{Deployments, Request};
-use crate::saga::Engine;
 use crate::saga::store::Op;
+use crate::saga::{Actor, Engine};
 use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
 
 pub mod answers;
@@ -41,8 +40,9 @@ pub mod queue;
 pub mod slots;
 pub mod start;
 
+use crate::deploy::begin::Wish;
 use audience::Audiences;
-use command::{Command, Wish};
+use command::Command;
 use plan::Planner;
 
 /// How many deployments `history` lists.
@@ -72,21 +72,6 @@ struct Inner {
 struct Asked<'a> {
     user: &'a str,
     id: &'a str,
-}
-
-impl Wish {
-    /// As a project's request; what isn't said is as configured.
-    fn of(self, project: &Project, passed: Vec<Obstacle>) -> Request {
-        Request {
-            bump: self.bump.unwrap_or(Bump::By(project.bump)),
-            project: project.clone(),
-            selection: self.selection,
-            // An override of nothing is none.
-            override_reason: self.override_reason.filter(|_| !passed.is_empty()),
-            passed,
-            queued: None,
-        }
-    }
 }
 
 /// What a person is told, and by what way.
@@ -287,7 +272,8 @@ impl Bot {
     }
 
     async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
-        told(self.0.desk.abort(deployment, user, reason, self.once(id)).await)
+        let by = Actor::Slack(user.to_owned());
+        told(self.0.desk.abort(deployment, &by, reason, self.once(id)).await)
     }
 
     async fn retry(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
@@ -318,8 +304,9 @@ impl Bot {
     }
 
     /// The refusal, if this person isn't among those who may; it stands in the journal of what runs.
-    async fn refusal(&self, project: &Project, user: &str, what: &'static str, holders: &[String]) -> Option<Told> {
-        let refusal = self.0.desk.among(project, user, what, holders).await.err()?;
+    async fn refusal(&self, project: &Project, user: &str, permit: Permit<'_>) -> Option<Told> {
+        let by = Actor::Slack(user.to_owned());
+        let refusal = self.0.desk.permitted(project, &by, permit).await.err()?;
         Some(Told::Privately(text::refused(&refusal)))
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::command::{Wish, listed_numbers};
+use super::command::listed_numbers;
 use crate::config::{self, Project};
+use crate::deploy::begin::Wish;
 use crate::deploy::lock::Obstacle;
 use crate::deploy::text::{self, Medium};
 use crate::deploy::train::{Car, Plan, Reason, Selection};

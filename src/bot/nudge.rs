@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Asked, Bot, Told};
 use crate::config::Project;
+use crate::deploy::permits;
 use crate::deploy::progress::Progress;
 use crate::deploy::view::View;
 use crate::deploy::{NUDGE, text};
@@ -51,7 +52,10 @@ impl Bot {
     pub(super) async fn nudge(&self, project: &Project, asked: Asked<'_>) -> Result<Told, String> {
         let permissions = &project.permissions;
         let holders = crate::deploy::decide::tickers(permissions);
-        if let Some(refusal) = self.refusal(project, asked.user, "nudge", &holders).await {
+        if let Some(refusal) = self
+            .refusal(project, asked.user, permits::either(&holders, "nudge"))
+            .await
+        {
             return Ok(refusal);
         }
         let running = self

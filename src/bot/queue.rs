@@ -13,8 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::Bot;
-use super::command::Wish;
 use crate::config::Project;
+use crate::deploy::begin::Wish;
 use crate::deploy::decide::Refusal;
 use crate::deploy::people::Member;
 use crate::deploy::{lock, text};
@@ -207,6 +207,7 @@ impl Bot {
                 (Member::No, _) => {
                     let refusal = Refusal::MayNot {
                         what: "start a deployment",
+                        setting: "start",
                         holders: permissions.start.clone(),
                     };
                     Some(text::refusal(&refusal, text::Medium::Slack))

@@ -1,16 +1,15 @@
 //! Starting: by word, by dialogue or from the queue; what keeps it from being made, and what may be done about that.
 
 use super::answers::{self, MayOverride};
-use super::command::Wish;
 use super::queue::{self, Joined, PLACES, Waiting};
 use super::{Asked, Bot, Told};
 use crate::config::Project;
-use crate::deploy::lock::{self, Lock, Obstacle, Obstacles, Turn};
+use crate::deploy::begin::{NotBegun, Wish};
+use crate::deploy::lock::{self, Lock, Obstacles, Turn};
 use crate::deploy::view::View;
-use crate::deploy::{text, write_request};
+use crate::deploy::{permits, text};
 use crate::saga::Actor;
 use crate::saga::clock::delta;
-use crate::saga::engine::StartError;
 use crate::slack::{Content, Post};
 
 impl Bot {
@@ -21,60 +20,29 @@ impl Bot {
     }
 
     pub(super) async fn start(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
-        let holders = &project.permissions.start;
-        if let Some(refusal) = self.refusal(project, asked.user, "start a deployment", holders).await {
-            return Ok(refusal);
-        }
-        loop {
-            let obstacles = self.obstacles(project)?;
-            if let Some(refusal) = self
-                .kept_from_starting(project, &obstacles.all, &wish, asked.user)
-                .await
-            {
-                return Ok(refusal);
+        let by = Actor::Slack(asked.user.to_owned());
+        let begun = self.0.desk.start(project, &wish, &by, &self.once(asked.id)).await;
+        Ok(match begun {
+            Ok(_) | Err(NotBegun::Seen) => Told::Nothing,
+            Err(NotBegun::Refused(refusal)) => Told::Privately(text::refused(&refusal)),
+            Err(NotBegun::Blocked {
+                obstacles,
+                may_override,
+            }) => {
+                let may = match may_override {
+                    true => MayOverride::Yes,
+                    false => MayOverride::No,
+                };
+                Told::Privately(answers::blocked(project, &obstacles, &wish, may))
             }
-            let input = write_request(&wish.clone().of(project, obstacles.all))?;
-            let by = Actor::Slack(asked.user.to_owned());
-            let mut also = self.once(asked.id);
-            also.push(obstacles.still);
-            return match self.engine().start(&project.name, by, input, also).await {
-                Ok(_) | Err(StartError::Seen) => Ok(Told::Nothing),
-                Err(StartError::Changed) => continue,
-                Err(StartError::Running(id)) => {
-                    let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
-                    let view = running.map(|journal| View::of(&id, &journal.history()));
-                    Ok(Told::Privately(answers::occupied(&id, view.as_ref(), &wish)))
-                }
-                Err(StartError::Draining) => Ok(Told::Privately(text::draining())),
-                Err(StartError::Store(error)) => Err(error.to_string()),
-            };
-        }
-    }
-
-    /// The refusal, if obstacles stand in the way and this person doesn't pass them.
-    async fn kept_from_starting(
-        &self,
-        project: &Project,
-        obstacles: &[Obstacle],
-        wish: &Wish,
-        user: &str,
-    ) -> Option<Told> {
-        if obstacles.is_empty() {
-            return None;
-        }
-        let holders = &project.permissions.r#override;
-        let may = match self.0.desk.people().among(user, holders).await {
-            true => MayOverride::Yes,
-            false => MayOverride::No,
-        };
-        match (&wish.override_reason, may) {
-            (Some(_), MayOverride::Yes) => None,
-            (Some(_), MayOverride::No) => self.refusal(project, user, "override locks and freezes", holders).await,
-            (None, may) => {
-                tracing::info!(user, project = project.name, "a start is refused: locked or frozen");
-                Some(Told::Privately(answers::blocked(project, obstacles, wish, may)))
+            Err(NotBegun::Running(id)) => {
+                let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
+                let view = running.map(|journal| View::of(&id, &journal.history()));
+                Told::Privately(answers::occupied(&id, view.as_ref(), &wish))
             }
-        }
+            Err(NotBegun::Draining) => Told::Privately(text::draining()),
+            Err(NotBegun::Failed(error)) => return Err(error),
+        })
     }
 
     /// Opens the start dialogue with what is known: a wish that was refused, a plan that was made lately.
@@ -86,8 +54,8 @@ impl Bot {
         trigger_id: &str,
         response_url: &str,
     ) -> Result<Told, String> {
-        let holders = &project.permissions.start;
-        if let Some(refusal) = self.refusal(project, user, "start a deployment", holders).await {
+        let permit = permits::to_start(&project.permissions);
+        if let Some(refusal) = self.refusal(project, user, permit).await {
             return Ok(refusal);
         }
         let obstacles = self.obstacles(project)?.all;
@@ -108,7 +76,7 @@ impl Bot {
                 .filter(|id| !permissions.start.contains(id))
                 .cloned(),
         );
-        self.refusal(project, user, what, &holders).await
+        self.refusal(project, user, permits::either(&holders, what)).await
     }
 
     pub(super) async fn lock(
@@ -169,8 +137,8 @@ impl Bot {
 
     /// Joins the queue; who may start may wait.
     pub(super) async fn join_queue(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
-        let holders = &project.permissions.start;
-        if let Some(refusal) = self.refusal(project, asked.user, "queue a deployment", holders).await {
+        let permit = permits::either(&project.permissions.start, "queue a deployment");
+        if let Some(refusal) = self.refusal(project, asked.user, permit).await {
             return Ok(refusal);
         }
         let waiting = Waiting {

@@ -68,9 +68,14 @@ pub(super) fn slack_user(text: &str) -> Verdict {
 /// Who a permission is for.
 pub(super) fn who(text: &str) -> Verdict {
     must(
-        text == "*" || slack_id(text, "UWS"),
-        "must be a user's id (U…), a user group's id (S…) or \"*\" for everybody in the channel",
+        text == "*" || slack_id(text, "UWS") || machine_login(text),
+        "must be a user's id (U…), a user group's id (S…), \"*\" for everybody in the channel, or \"cli:\" and a login for the command line",
     )
+}
+
+fn machine_login(text: &str) -> bool {
+    let login = text.strip_prefix("cli:");
+    login.is_some_and(|login| !login.is_empty() && !login.contains(|c: char| c.is_whitespace() || c.is_control()))
 }
 
 fn slack_id(text: &str, initials: &str) -> bool {

@@ -103,7 +103,7 @@ pattern = "v"
     a.toml:13: `projects[].timeouts.ci` must be longer than nothing; write for example "60s"
     a.toml:14: `projects[].timeouts.poll_min` is longer than `poll_max`; make it at most as long
     a.toml:15: `projects[].timeouts.aproval` is not a setting; did you mean `approval`? Rename or remove it
-    a.toml:17: `projects[].permissions.start` has the item `ana`, which must be a user's id (U…), a user group's id (S…) or "*" for everybody in the channel
+    a.toml:17: `projects[].permissions.start` has the item `ana`, which must be a user's id (U…), a user group's id (S…), "*" for everybody in the channel, or "cli:" and a login for the command line
     a.toml:19: `projects[].version_files[].path` must be a path inside the repository such as "app/package.json": relative, with `/`, without `..`
     a.toml:21: `projects[].version_files[].pattern` must have exactly one capture group, around the version; write other groups as (?:…)
     "##);

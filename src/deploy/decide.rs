@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::people::People;
+use super::permits::{self, Permit};
 use super::text::{self, Medium};
 use super::train::Selection;
 use super::view::{Question, QuestionKind, View};
@@ -38,8 +39,10 @@ pub struct About<'a> {
     pub key: &'a str,
     /// The plan that the person saw.
     pub digest: Option<&'a str>,
-    /// Who decides: a Slack user id.
-    pub user: &'a str,
+    /// Why, in their words.
+    pub reason: Option<&'a str>,
+    /// Who decides.
+    pub by: &'a Actor,
 }
 
 /// Why a decision wasn't taken.
@@ -53,6 +56,8 @@ pub enum Refusal {
     MayNot {
         /// What they tried, to stand after "may not".
         what: &'static str,
+        /// The setting in `[projects.permissions]`.
+        setting: &'static str,
         /// Who may.
         holders: Vec<String>,
     },
@@ -68,10 +73,24 @@ pub enum Refusal {
     Failed(StoreError),
 }
 
+impl Refusal {
+    fn may_not(permit: Permit<'_>) -> Self {
+        Self::MayNot {
+            what: permit.what,
+            setting: permit.setting,
+            holders: permit.holders.to_owned(),
+        }
+    }
+}
+
 impl Desk {
     /// Over the engine, with what is known of user groups.
     pub fn new(config: Arc<Config>, engine: Engine<Deployments>, people: Arc<People>) -> Self {
         Self { config, engine, people }
+    }
+
+    pub(super) fn engine(&self) -> &Engine<Deployments> {
+        &self.engine
     }
 
     /// Who is in which user group.
@@ -109,12 +128,12 @@ impl Desk {
             return Err(Refusal::Stale);
         }
         let (journal, view, project) = self.found(about.deployment)?;
-        self.permit(project, &view, chosen, about.user, about.key).await?;
+        self.permit(project, &view, chosen, about.by, about.key).await?;
         let question = view.questions.iter().find(|question| question.key == about.key);
         if chosen == choice::APPROVE {
             same_plan(question, about.digest)?;
         }
-        let by = Actor::Slack(about.user.to_owned());
+        let by = about.by.clone();
         let appended = match (chosen, question.map(|question| &question.kind)) {
             // The engine decides once enough different people have voted.
             (choice::APPROVE, Some(QuestionKind::Approve { approvals, .. })) if *approvals > 1 => {
@@ -122,7 +141,7 @@ impl Desk {
                 self.engine.signal(&journal, about.key, by, vote, also).await
             }
             _ => {
-                let payload = json!({ "digest": about.digest });
+                let payload = json!({ "digest": about.digest, "reason": about.reason });
                 self.engine.decide(&journal, about.key, chosen, by, payload, also).await
             }
         };
@@ -135,8 +154,8 @@ impl Desk {
     /// Why it wasn't taken.
     pub async fn edit(&self, about: About<'_>, selection: &Selection, also: Vec<Op>) -> Result<(), Refusal> {
         let (journal, view, project) = self.found(about.deployment)?;
-        self.permit(project, &view, choice::EDIT, about.user, about.key).await?;
-        let by = Actor::Slack(about.user.to_owned());
+        self.permit(project, &view, choice::EDIT, about.by, about.key).await?;
+        let by = about.by.clone();
         let decided = self
             .engine
             .decide(&journal, about.key, choice::EDIT, by, json!(selection), also);
@@ -144,46 +163,38 @@ impl Desk {
     }
 
     /// Whether this person may choose that; a refusal is noted in the journal.
-    async fn permit(&self, project: &Project, view: &View, chosen: &str, user: &str, key: &str) -> Result<(), Refusal> {
+    async fn permit(&self, project: &Project, view: &View, chosen: &str, by: &Actor, key: &str) -> Result<(), Refusal> {
         let permissions = &project.permissions;
-        let (what, holders) = match chosen {
-            choice::CONFIRM | choice::EDIT => ("confirm the list", &permissions.start),
-            _ => ("decide this", &permissions.approve),
-        };
-        let same_person = view.started_by == Actor::Slack(user.to_owned());
-        let refusal = if !self.people.among(user, holders).await {
-            Refusal::MayNot {
-                what,
-                holders: holders.clone(),
-            }
-        } else if chosen == choice::APPROVE && permissions.two_person && same_person {
+        let permit = permits::to_decide(permissions, chosen);
+        let refusal = if !self.is_among(by, permit.holders).await {
+            Refusal::may_not(permit)
+        } else if permits::wants_another(permissions, view, chosen, by) {
             Refusal::TwoPeople(permissions.clone())
         } else {
             return Ok(());
         };
-        self.note(project, user, &format!("{chosen} {key}"), &refusal).await;
+        self.note(project, by, &format!("{chosen} {key}"), &refusal).await;
         Err(refusal)
     }
 
-    /// Whether this person is among those who may do a thing; a refusal is noted in the journal of what runs.
+    /// Whether this person is among those; user groups count in Slack only.
+    pub async fn is_among(&self, by: &Actor, holders: &[String]) -> bool {
+        match by {
+            Actor::Slack(user) => self.people.among(user, holders).await,
+            by => permits::names(holders, by),
+        }
+    }
+
+    /// Whether this person has a permission; a refusal is noted in the journal of what runs.
     ///
     /// # Errors
-    /// If they are not.
-    pub async fn among(
-        &self,
-        project: &Project,
-        user: &str,
-        what: &'static str,
-        holders: &[String],
-    ) -> Result<(), Refusal> {
-        if self.people.among(user, holders).await {
+    /// If they haven't.
+    pub async fn permitted(&self, project: &Project, by: &Actor, permit: Permit<'_>) -> Result<(), Refusal> {
+        if self.is_among(by, permit.holders).await {
             return Ok(());
         }
-        let refusal = Refusal::MayNot {
-            what,
-            holders: holders.to_owned(),
-        };
-        self.note(project, user, what, &refusal).await;
+        let refusal = Refusal::may_not(permit);
+        self.note(project, by, permit.what, &refusal).await;
         Err(refusal)
     }
 
@@ -194,15 +205,14 @@ impl Desk {
     pub async fn abort(
         &self,
         deployment: &str,
-        user: &str,
+        by: &Actor,
         reason: Option<String>,
         also: Vec<Op>,
     ) -> Result<(), Refusal> {
         let (journal, _, project) = self.found(deployment)?;
-        let holders = &project.permissions.abort;
-        self.among(project, user, "abort a deployment", holders).await?;
-        let by = Actor::Slack(user.to_owned());
-        match self.engine.abort(&journal, by, reason, also).await {
+        self.permitted(project, by, permits::to_abort(&project.permissions))
+            .await?;
+        match self.engine.abort(&journal, by.clone(), reason, also).await {
             Err(AppendError::Refused(why)) => Err(Refusal::TooLate(why)),
             Err(AppendError::Store(error)) => taken(error),
             Ok(()) => Ok(()),
@@ -213,18 +223,22 @@ impl Desk {
     ///
     /// # Errors
     /// Why it wasn't taken.
-    pub async fn tick(&self, deployment: &str, tick: Tick, user: &str, also: Vec<Op>) -> Result<(), Refusal> {
+    pub async fn tick(&self, deployment: &str, tick: Tick, by: &Actor, also: Vec<Op>) -> Result<(), Refusal> {
         let (journal, _, project) = self.found(deployment)?;
         let holders = tickers(&project.permissions);
-        self.among(project, user, "tick the checklist", &holders).await?;
-        let by = Actor::Slack(user.to_owned());
-        settled(self.engine.signal(&journal, CHECKLIST, by, json!(tick), also).await)
+        let permit = permits::either(&holders, "tick the checklist");
+        self.permitted(project, by, permit).await?;
+        settled(
+            self.engine
+                .signal(&journal, CHECKLIST, by.clone(), json!(tick), also)
+                .await,
+        )
     }
 
-    async fn note(&self, project: &Project, user: &str, what: &str, refusal: &Refusal) {
+    async fn note(&self, project: &Project, by: &Actor, what: &str, refusal: &Refusal) {
         if let Ok(Some(journal)) = self.engine.running(&project.name) {
             let refused = Event::Refused {
-                by: Actor::Slack(user.to_owned()),
+                by: by.clone(),
                 what: what.to_owned(),
                 why: text::refusal(refusal, Medium::Plain),
             };
@@ -232,7 +246,7 @@ impl Desk {
                 tracing::error!(%error, "a refusal can't be noted");
             }
         }
-        tracing::info!(user, what, project = project.name, "refused");
+        tracing::info!(?by, what, project = project.name, "refused");
     }
 }
 

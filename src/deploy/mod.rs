@@ -20,6 +20,7 @@ use crate::saga::history::CheckpointState;
 use crate::saga::run::Skippable;
 use crate::saga::{Actor, Checkpoint, Registry, Saga, Stop, Workflow};
 
+pub mod begin;
 pub mod ci;
 pub mod decide;
 pub mod deploy_pr;
@@ -30,6 +31,7 @@ pub mod lock;
 pub mod merge_prs;
 pub mod notes;
 pub mod people;
+pub mod permits;
 pub mod post_deploy;
 pub mod progress;
 pub mod resolved;

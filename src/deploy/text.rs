@@ -88,6 +88,7 @@ impl Medium {
             return "anybody in this channel".to_owned();
         }
         let name = |id: &String| match (self, id.starts_with('S')) {
+            _ if id.starts_with(super::permits::CLI) => self.quote(id),
             (Self::Slack, true) => format!("<!subteam^{}>", escape(id)),
             (Self::Slack, false) => format!("<@{}>", escape(id)),
             (Self::Plain, _) => format!("@{id}"),
@@ -736,7 +737,7 @@ pub fn refusal(refusal: &Refusal, medium: Medium) -> String {
             "The project {} is no longer configured; add it again to decide about its deployment.",
             medium.quote(project)
         ),
-        Refusal::MayNot { what, holders } => {
+        Refusal::MayNot { what, holders, .. } => {
             format!(
                 "You may not {what} here. {} may.",
                 capitalised(&medium.holders(holders))

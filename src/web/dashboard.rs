@@ -26,6 +26,7 @@ use super::{draw, stream};
 use crate::config::Config;
 use crate::deploy::decide::{About, Desk, Refusal};
 use crate::deploy::{Deployments, Tick};
+use crate::saga::Actor;
 use crate::saga::Engine;
 use crate::saga::store::StoreError;
 
@@ -346,7 +347,8 @@ async fn decide(
         deployment: &id,
         key: &choice.key,
         digest: (!choice.digest.is_empty()).then_some(choice.digest.as_str()),
-        user: &user,
+        reason: None,
+        by: &Actor::Slack(user),
     };
     settled(&id, dashboard.0.desk.decide(about, &choice.choice, Vec::new()).await)
 }
@@ -360,7 +362,10 @@ async fn tick(
     Form(sent): Form<Sent>,
 ) -> Answer {
     let user = dashboard.sender(guest, &headers, &sent)?;
-    settled(&id, dashboard.0.desk.tick(&id, tick, &user, Vec::new()).await)
+    settled(
+        &id,
+        dashboard.0.desk.tick(&id, tick, &Actor::Slack(user), Vec::new()).await,
+    )
 }
 
 async fn ask_to_abort(State(dashboard): State<Dashboard>, guest: Guest, Path(id): Path<String>) -> Answer {
@@ -388,7 +393,14 @@ async fn abort(
 ) -> Answer {
     let user = dashboard.sender(guest, &headers, &sent)?;
     let reason = Some(sent.reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-    settled(&id, dashboard.0.desk.abort(&id, &user, reason, Vec::new()).await)
+    settled(
+        &id,
+        dashboard
+            .0
+            .desk
+            .abort(&id, &Actor::Slack(user), reason, Vec::new())
+            .await,
+    )
 }
 
 /// Back to the deployment, which shows what it did.
