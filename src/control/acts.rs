@@ -10,7 +10,7 @@ use crate::deploy::decide::{self, About};
 use crate::deploy::permits::Permit;
 use crate::deploy::text::{self as sentences, Medium};
 use crate::deploy::view::{Question, QuestionKind, View};
-use crate::deploy::{Request, choice};
+use crate::deploy::{Item, Request, Tick, choice};
 use crate::saga::{Actor, run};
 
 /// Why something wasn't done, in one sentence.
@@ -74,6 +74,10 @@ impl State {
             let given = decision.plan.as_deref();
             return Err(Refusal::NotSo(text::which_plan(&view, question, digest, given)));
         }
+        if let (choice::DONE, QuestionKind::Checklist { items }) = (decision.choice.as_str(), &question.kind) {
+            self.tick_all(project, id, items, &by).await?;
+            return Ok(done(id, text::decided(&question.key, choice::DONE)));
+        }
         let about = About {
             deployment: id,
             key: &question.key,
@@ -87,6 +91,17 @@ impl State {
         };
         decided.map_err(|why| self.refusal(project, &by, why))?;
         Ok(done(id, text::decided(&question.key, &decision.choice)))
+    }
+
+    /// A login has one word for the whole checklist; each item still stands with who ticked it.
+    async fn tick_all(&self, project: &Project, id: &str, items: &[Item], by: &Actor) -> Result<(), Refusal> {
+        let open = items.iter().enumerate().filter(|(_, item)| item.ticked.is_none());
+        for (item, _) in open {
+            let tick = Tick { item, done: true };
+            let ticked = self.desk.tick(id, tick, by, Vec::new()).await;
+            ticked.map_err(|why| self.refusal(project, by, why))?;
+        }
+        Ok(())
     }
 
     /// Asks to undo everything.
