@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::command::Wish;
 use super::modals::{self, Context};
-use super::{Bot, Told, settled};
-use crate::config::Project;
+use super::{Asked, Bot, Told, answers, home, settled};
+use crate::config::{Permissions, Project};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::deploy::{Tick, choice, text};
 use crate::saga::run::Undecidable;
@@ -31,6 +32,12 @@ impl Bot {
         if let Some(item) = action.action_id.strip_prefix("tick/") {
             return self.tick(item, &action).await;
         }
+        match action.action_id.as_str() {
+            home::MUTE => return self.mute(&action.user).await.map(|()| Told::Nothing),
+            home::UNMUTE => return self.unmute(&action.user).await.map(|()| Told::Nothing),
+            answers::START | answers::QUEUE => return self.wished(&action).await,
+            _ => {}
+        }
         let click: Option<Click> = action
             .value
             .as_deref()
@@ -46,6 +53,28 @@ impl Bot {
             },
             (_, None) => Ok(Told::Privately(text::stale_button())),
         }
+    }
+
+    /// A button that carries what was wished for: to the start dialogue, or into the queue.
+    async fn wished(&self, action: &Action) -> Result<Told, String> {
+        let channel = action.channel.as_deref().unwrap_or_default();
+        let project = self.0.config.project_of_channel(channel).cloned();
+        let wish: Option<Wish> = action
+            .value
+            .as_deref()
+            .and_then(|value| serde_json::from_str(value).ok());
+        let (Some(project), Some(wish)) = (project, wish) else {
+            return Ok(Told::Privately(text::stale_button()));
+        };
+        if action.action_id == answers::START {
+            let (trigger, url) = (&action.trigger_id, &action.response_url);
+            return self.open_start(&project, &wish, &action.user, trigger, url).await;
+        }
+        let asked = Asked {
+            user: &action.user,
+            id: &action.id,
+        };
+        self.join_queue(&project, wish, asked).await
     }
 
     fn find(&self, deployment: &str) -> Result<Option<(Journal, View)>, String> {
@@ -149,7 +178,7 @@ impl Bot {
     }
 
     /// Opens a modal after the acknowledgement; a trigger lives three seconds.
-    fn open(&self, trigger_id: &str, response_url: &str, view: Value) {
+    pub(super) fn open(&self, trigger_id: &str, response_url: &str, view: Value) {
         let bot = self.clone();
         let (trigger_id, url) = (trigger_id.to_owned(), response_url.to_owned());
         tokio::spawn(async move {
@@ -173,7 +202,7 @@ impl Bot {
         let Some(project) = self.project_of(&view).cloned() else {
             return Ok(Told::Privately(text::project_gone(&view.project)));
         };
-        let holders = [project.permissions.start.clone(), project.permissions.approve.clone()].concat();
+        let holders = tickers(&project.permissions);
         if !self.0.people.among(&action.user, &holders).await {
             let why = text::may_not("tick the checklist", &holders);
             return Ok(self.refuse(&project, &action.user, "tick the checklist", why).await);
@@ -192,6 +221,9 @@ impl Bot {
     }
 
     pub(super) async fn submission(&self, submission: Submission) -> Result<Ack, String> {
+        if submission.callback_id == modals::START {
+            return self.started(&submission).await;
+        }
         let context: Context = match serde_json::from_str(&submission.private_metadata) {
             Ok(context) => context,
             Err(_) => return Ok(Ack::Empty),
@@ -216,10 +248,28 @@ impl Bot {
                     .await?
                 {
                     Told::Nothing => Ok(Ack::Empty),
-                    Told::Privately(content) => Ok(complaint("reason", &content.text)),
+                    Told::Privately(content) => Ok(complaint("reason", &plain(&content.text))),
                 }
             }
             _ => Ok(Ack::Empty),
+        }
+    }
+
+    async fn started(&self, submission: &Submission) -> Result<Ack, String> {
+        let Some(project) = self.0.config.project(&submission.private_metadata).cloned() else {
+            return Ok(complaint(modals::BUMP, "This project is no longer configured."));
+        };
+        let wish = match modals::wished(&submission.values) {
+            Ok(wish) => wish,
+            Err((block, why)) => return Ok(complaint(&block, &why)),
+        };
+        let asked = Asked {
+            user: &submission.user,
+            id: &submission.id,
+        };
+        match self.start(&project, wish, asked).await? {
+            Told::Nothing => Ok(Ack::Empty),
+            Told::Privately(content) => Ok(complaint(modals::BUMP, &plain(&content.text))),
         }
     }
 
@@ -234,7 +284,7 @@ impl Bot {
         if let Some(refusal) = self.may_decide(project, view, choice::EDIT, &submission.user).await {
             self.refuse(project, &submission.user, "edit the list", refusal.clone())
                 .await;
-            return Ok(complaint("order", &refusal));
+            return Ok(complaint("order", &plain(&refusal)));
         }
         let selection = match modals::edited(&submission.values) {
             Ok(selection) => selection,
@@ -248,13 +298,31 @@ impl Bot {
             .await;
         match settled(decided, |why| Told::Privately(undecidable(why)))? {
             Told::Nothing => Ok(Ack::Empty),
-            Told::Privately(content) => Ok(complaint("order", &content.text)),
+            Told::Privately(content) => Ok(complaint("order", &plain(&content.text))),
         }
     }
 }
 
+/// Who may tick the checklist, and nudge.
+pub fn tickers(permissions: &Permissions) -> Vec<String> {
+    let mut holders = permissions.start.clone();
+    holders.extend(
+        permissions
+            .approve
+            .iter()
+            .filter(|id| !permissions.start.contains(id))
+            .cloned(),
+    );
+    holders
+}
+
 fn complaint(block: &str, why: &str) -> Ack {
     Ack::Errors([(block.to_owned(), why.to_owned())].into())
+}
+
+/// A modal's complaints are plain text: markup would be shown as it is written.
+fn plain(mrkdwn: &str) -> String {
+    crate::slack::text::plain(mrkdwn)
 }
 
 fn undecidable(why: Undecidable) -> crate::slack::Content {

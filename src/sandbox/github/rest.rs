@@ -48,6 +48,14 @@ async fn entry(State(inner): State<Weak<Inner>>, request: Request) -> Response {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let double = GitHubDouble(inner);
+    // In a task of its own: what a caller asked for takes effect whole, even if the caller is gone in the middle of it.
+    match tokio::spawn(answer(double, request)).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn answer(double: GitHubDouble, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = match axum::body::to_bytes(body, BODY).await {
         Ok(body) => body,
