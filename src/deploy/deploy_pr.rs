@@ -335,6 +335,10 @@ impl Step<World> for RequestReview {
         let number = self.pull_request.number;
         match cx.world.github.request_reviewers(number, &missing).await {
             Ok(()) => return Ok(asked),
+            // GitHub doesn't find a pull request for some seconds after it was opened: that is nobody's misfit.
+            Err(error) if error.message.contains("Could not resolve to a node") => {
+                return Err(StepError::transient(error.to_string()));
+            }
             // All or nothing: one bad name fails everybody, so each is asked alone.
             Err(error) if error.kind == ErrorKind::Invalid => {}
             Err(error) => return Err(error.into()),

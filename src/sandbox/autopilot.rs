@@ -37,6 +37,13 @@ impl std::str::FromStr for Plan {
 
 /// People who would wait longer than this in one state have met a bug.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// On such days nothing ships.
+const STOPPED_EARLY: [Scenario; 4] = [
+    Scenario::NoApproved,
+    Scenario::NoDeployBranches,
+    Scenario::Moved,
+    Scenario::VersionGone,
+];
 /// A failure that comes back this often isn't retried again.
 const RETRIES: u32 = 3;
 
@@ -77,14 +84,15 @@ pub async fn play(
     tokio::time::sleep(Duration::from_millis(50)).await;
     narrator.abort();
     let end = end?;
-    if end == End::Undone {
+    // GitHub doesn't even take back what was done in an API version that has ended.
+    if end == End::Undone && !sandbox.scenario().has(Scenario::VersionGone) {
         if sandbox.github.snapshot(REPO).await != before {
             return Err("undone, but GitHub is not as it was before".to_owned());
         }
         tell("GitHub    is exactly as it was before: the clean slate");
     }
     let expected = match plan {
-        Plan::Complete if sandbox.scenario().has(Scenario::NoApproved) => End::Undone,
+        Plan::Complete if STOPPED_EARLY.iter().any(|scenario| sandbox.scenario().has(*scenario)) => End::Undone,
         Plan::Complete => End::Completed,
         Plan::AbortAtConfirm | Plan::AbortAtApprove => End::Undone,
     };
@@ -131,7 +139,8 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
                     ));
                 }
                 mend(sandbox, tell).await?;
-                let label = match sandbox.scenario().has(Scenario::NoRun) {
+                let gone = [Scenario::NoRun, Scenario::SupersededRun];
+                let label = match gone.iter().any(|scenario| sandbox.scenario().has(*scenario)) {
                     true => "Go on without",
                     false => "Retry",
                 };
@@ -178,6 +187,22 @@ async fn mend(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
         tell("Chloé     runs the failed job again on GitHub");
         return sandbox.github.rerun(REPO).await;
     }
+    let [queue, commits, rights] = [Scenario::MergeQueue, Scenario::NoMergeCommits, Scenario::WorkflowRights]
+        .map(|scenario| sandbox.scenario().has(scenario));
+    sandbox.github.knobs(|knobs| {
+        if queue {
+            tell("Chloé     takes the merge queue off the branch");
+            knobs.rules.clear();
+        }
+        if commits {
+            tell("Chloé     switches on merge commits in the repository's settings");
+            knobs.forbidden_methods.clear();
+        }
+        if rights {
+            tell("Chloé     gives the token the workflow right");
+            knobs.no_workflow_right = false;
+        }
+    });
     Ok(())
 }
 

@@ -1,31 +1,185 @@
 //! Every scenario of the sandbox, to its end.
 
-use shipmate::sandbox::github::Scenario;
+use shipmate::sandbox::github::knobs::Knobs;
+use shipmate::sandbox::github::model::Whereabouts;
+use shipmate::sandbox::github::{Scenario, Scenarios};
 use shipmate::sandbox::play::REPO;
 
 use crate::stage::Stage;
 
-async fn completes(scenario: Scenario) -> Stage {
+async fn completes(scenario: impl Into<Scenarios>) -> Stage {
     let stage = Stage::on(scenario).await;
     stage.plays_to("").await;
     stage.ticks_everything().await;
-    stage.reads("completed · 1.4.3 shipped").await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
     stage
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn quirks_of_github_that_need_nobody() {
-    for scenario in [
-        Scenario::MergeableNull,
-        Scenario::BaseModified,
-        Scenario::LateRun,
-        Scenario::NoChecks,
-        Scenario::DraftRelease,
-        Scenario::AnnotatedTag,
-        Scenario::LostReplies,
+async fn quirks_of_merging_that_need_nobody() {
+    for day in [
+        Scenarios::from([Scenario::MergeableNull, Scenario::BaseModified]),
+        [Scenario::StaleMergeable, Scenario::MergeInProgress].into(),
+        [Scenario::Protected, Scenario::KeptDeployBranches].into(),
+        Scenario::LostReplies.into(),
     ] {
+        completes(day).await.closes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quirks_of_checks_and_runs_that_need_nobody() {
+    for day in [
+        Scenarios::from([Scenario::LateRun, Scenario::NoChecks]),
+        [Scenario::CheckWaves, Scenario::WaitingRun].into(),
+    ] {
+        completes(day).await.closes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_and_not_to_be_seen_yet_is_waited_for() {
+    completes([Scenario::Lag, Scenario::NodeLag]).await.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quirks_of_releases_that_need_nobody() {
+    completes(Scenario::DraftRelease).await.closes().await;
+    let stage = completes([Scenario::AnnotatedTag, Scenario::OverwrittenRelease]).await;
+    let shown = stage.snapshot().await;
+    let notes = shown["releases"][0]["body"].as_str().unwrap();
+    assert!(
+        notes.contains("#41") && notes.contains("registry.acme.test"),
+        "both have their say: {notes}"
+    );
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_credential_ships() {
+    // An App whose tokens end again and again, and a token that can't see check runs.
+    for scenario in [Scenario::TokenExpiry, Scenario::FineGrained] {
         completes(scenario).await.closes().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_are_kept_and_waited_out() {
+    completes(Scenario::RateLimited).await.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issues_that_are_gone_are_nobodys_problem() {
+    let stage = Stage::on(Scenario::DefaultStaging).await;
+    stage.github().move_issue(REPO, 31, Whereabouts::Deleted).await.unwrap();
+    stage
+        .github()
+        .move_issue(REPO, 28, Whereabouts::Transferred)
+        .await
+        .unwrap();
+    stage.plays_to("").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    let shown = stage.snapshot().await;
+    let notes = shown["releases"][0]["body"].as_str().unwrap();
+    assert!(
+        notes.contains("issues/33") || notes.contains("#33"),
+        "what is there is named: {notes}"
+    );
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_request_that_github_would_merge_by_itself_stays_behind() {
+    let stage = Stage::on(Scenario::AutoMerge).await;
+    stage.plays_to("").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 3 pull requests").await;
+    let left = stage.github().pull(REPO, 47).await.unwrap();
+    assert!(left.open && left.base == "staging");
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stacked_on_the_train_ends_up_on_the_base_branch() {
+    let stage = completes(Scenario::Stacked).await;
+    let child = stage.github().pull(REPO, 49).await.unwrap();
+    assert!(child.open && child.base == "staging", "{child:?}");
+    stage.closes().await;
+}
+
+/// Refused at the last merge, mended by a person, and on.
+async fn is_refused_then_mended(scenario: Scenario, said: &str, mend: impl FnOnce(&mut Knobs)) {
+    let stage = Stage::on(scenario).await;
+    stage.plays_to("").await;
+    stage.sees("Retry").await;
+    stage.reads(said).await;
+    stage.github().knobs(mend);
+    stage.ben().clicks("Retry").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_and_rights_that_stand_in_the_way_are_quoted() {
+    is_refused_then_mended(
+        Scenario::MergeQueue,
+        "Changes must be made through the merge queue",
+        |knobs| knobs.rules.clear(),
+    )
+    .await;
+    let methods = |knobs: &mut Knobs| knobs.forbidden_methods.clear();
+    is_refused_then_mended(
+        Scenario::NoMergeCommits,
+        "Merge commits are not allowed on this repository.",
+        methods,
+    )
+    .await;
+    let right = |knobs: &mut Knobs| knobs.no_workflow_right = false;
+    is_refused_then_mended(
+        Scenario::WorkflowRights,
+        "the token needs the workflow permission",
+        right,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_a_newer_push_cancelled_is_put_to_a_person() {
+    let stage = Stage::on(Scenario::SupersededRun).await;
+    stage.plays_to("").await;
+    stage.sees("Go on without").await;
+    stage.reads("the Actions run ended as cancelled").await;
+    stage.ben().clicks("Go on without").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_train_can_not_start_nothing_is_touched() {
+    for (scenario, said) in [
+        (Scenario::NoDeployBranches, "Repository rule violations found"),
+        (Scenario::Moved, "301"),
+    ] {
+        let stage = Stage::on(scenario).await;
+        let before = stage.snapshot().await;
+        stage.ana().says("/deploy start").await;
+        stage.reads("Everything is undone").await;
+        stage.reads(said).await;
+        assert_eq!(stage.snapshot().await, before, "{scenario}");
+        stage.closes().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_version_that_ended_is_said_with_what_could_not_be_taken_back() {
+    let stage = Stage::on(Scenario::VersionGone).await;
+    stage.ana().says("/deploy start").await;
+    stage.reads("API version 2022-11-28 is no longer supported.").await;
+    stage.reads("1 thing could not be taken back").await;
+    stage.closes().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

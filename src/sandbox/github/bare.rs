@@ -27,7 +27,10 @@ for guarded in $SHIPMATE_GUARDED; do
   case "$what:$1" in
     $guarded)
       echo "error: GH013: Repository rule violations found for $1." >&2
-      echo "- Cannot perform this $what due to branch rules." >&2
+      case $what in
+        creation) echo "- Cannot create ref due to creations being restricted." >&2 ;;
+        *) echo "- Cannot delete this branch" >&2 ;;
+      esac
       exit 1 ;;
   esac
 done

@@ -314,3 +314,6 @@ impl GitHubDouble {
 fn root_of(inner: &Inner) -> &Path {
     inner._dir.path()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,9 @@ use std::sync::{Arc, Weak};
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::knobs::{Credential, Knobs, SlowDown};
@@ -22,6 +21,7 @@ mod answer;
 mod ci;
 mod graphql;
 mod issues;
+mod limits;
 mod merge;
 mod pulls;
 mod refs;
@@ -31,10 +31,6 @@ use answer::{Answer, moved, not_found, ok, refuse, with};
 
 /// A push of a repository's size.
 const BODY: usize = 64 * 1024 * 1024;
-/// The primary rate limit: requests per hour.
-const LIMIT: u64 = 5000;
-/// Seconds until a used-up quota comes back.
-const REFILL: i64 = 1;
 /// The API versions that there are.
 const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
@@ -123,7 +119,7 @@ async fn route(double: &GitHubDouble, method: &Method, uri: &Uri, headers: &Head
     let answer = call.sign(double, answer);
     let response = answer.respond(headers, uri, &home);
     double.count_down(response.status());
-    with_limits(double, response)
+    limits::with_limits(double, response)
 }
 
 /// A request to the API.
@@ -199,7 +195,7 @@ impl Call<'_> {
             return nowhere(refuse(401, "Bad credentials"));
         };
         if self.path == ["rate_limit"] {
-            return nowhere(rate_limit(double));
+            return nowhere(limits::rate_limit(double));
         }
         if let Some(refusal) = self.limits(double) {
             return nowhere(refusal);
@@ -344,55 +340,7 @@ fn drop_since_2026(body: &mut Value) {
     }
 }
 
-fn rate_limit(double: &GitHubDouble) -> Answer {
-    let (remaining, reset) = double.quota();
-    let core = json!({ "limit": LIMIT, "remaining": remaining, "used": LIMIT.saturating_sub(remaining), "reset": reset, "resource": "core" });
-    ok(json!({ "resources": { "core": core }, "rate": core }))
-}
-
-fn with_limits(double: &GitHubDouble, mut response: Response) -> Response {
-    let (remaining, reset) = double.quota();
-    for (name, value) in [
-        ("x-github-request-id", format!("SBX:{:06X}", fastrand::u32(..0xff_ffff))),
-        ("x-ratelimit-limit", LIMIT.to_string()),
-        ("x-ratelimit-remaining", remaining.to_string()),
-        ("x-ratelimit-used", LIMIT.saturating_sub(remaining).to_string()),
-        ("x-ratelimit-reset", reset.to_string()),
-        ("x-ratelimit-resource", "core".to_owned()),
-    ] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
-}
-
 impl GitHubDouble {
-    /// Requests left before the primary limit, and when there are new ones, in epoch seconds: clients compare that with their own clock.
-    fn quota(&self) -> (u64, i64) {
-        let now = Utc::now().timestamp();
-        let mut back = locked(&self.0.quota_back);
-        self.knobs(|knobs| match (knobs.quota, *back) {
-            (Some(0), None) => {
-                *back = Some(now + REFILL);
-                (0, now + REFILL)
-            }
-            (Some(0), Some(reset)) if now < reset => (0, reset),
-            (Some(0), Some(_)) => {
-                (knobs.quota, *back) = (None, None);
-                (LIMIT, now + 3600)
-            }
-            (left, _) => (left.unwrap_or(LIMIT), now + 3600),
-        })
-    }
-
-    /// What is new costs one of the quota; what isn't, nothing.
-    fn count_down(&self, status: StatusCode) {
-        if status != StatusCode::NOT_MODIFIED {
-            self.knobs(|knobs| knobs.quota = knobs.quota.map(|left| left.saturating_sub(1)));
-        }
-    }
-
     /// A repository by a name that it has or had, and its name now.
     fn known_as(&self, name: &str) -> Option<(Arc<Repo>, String)> {
         let now = self.knobs(|knobs| knobs.moved_to.clone());

@@ -1,4 +1,40 @@
 //! Bad days: what the double can be told to do, by name. Several can be combined.
+//!
+//! What real GitHub does, the [`Knobs`] or hand that makes the double do it, the scenario of that name, and the file in `tests/` that
+//! proves it:
+//!
+//! | GitHub | knob or hand | scenario | proven in |
+//! |---|---|---|---|
+//! | `mergeable: null` for some GETs after a retarget or merge | `null_reads` | `mergeable-null` | `lag` |
+//! | a stale answer of the old base, once | `stale_once` | `stale-mergeable` | `lag` |
+//! | lists, refs and `commits/{sha}/pulls` lag | `lag_reads` | `lag` | `lag` |
+//! | 422 "Could not resolve to a node" on a new pull request | `node_lag` | `node-lag` | `lag` |
+//! | 405 Base branch was modified; Merge already in progress; any other words | `base_modified`, `merge_refusals` | `base-modified`, `merge-in-progress` | `merging` |
+//! | 405 not mergeable, draft; 409 head modified | always | `conflict` | `merging` |
+//! | 405 methods, approvals, checks, linear history, merge queue; 403 workflow files | `forbidden_methods`, `rules`, `no_workflow_right` | `no-merge-commits`, `protected`, `merge-queue`, `workflow-rights` | `merging` |
+//! | rules of branches that don't exist yet; classic protection | `rules` | `protected`, `no-deploy-branches`, `kept-deploy-branches` | `merging`, `git` |
+//! | indirect merges | `push`, `set_branch` | | `merging` |
+//! | base change dismisses approvals, in place or beside | `dismissal` | `dismissals` | `bases` |
+//! | 422 on retargeting: closed, gone, duplicate, nothing new, queued | always, `edit_pull` | | `bases` |
+//! | base deletion closes; reopening is refused | always | | `bases` |
+//! | a merged head is deleted: children move or close | `delete_head` | `stacked` | `bases` |
+//! | auto-merge fires after a retarget; `disablePullRequestAutoMerge` | `auto_merge_fires`, `edit_pull` | `auto-merge` | `bases` |
+//! | 422 on opening; bodies that are too long; reviewers all or none | always | | `reviewers` |
+//! | rows of lists lack `mergeable`, `merged`; `head=` needs its owner | always | | `pages` |
+//! | `Link` by `/repositories/ID`; pages shift | always, `close` | | `pages` |
+//! | checks late, in two waves, red, none; none for conflicts; pending status over nothing | `checks_late`, `second_wave`, `failing_check`, `no_checks`, `set_check`, `set_status` | `check-waves`, `failing-checks`, `no-checks` | `ci` |
+//! | a run late, absent, failing, again (same id), waiting, cancelled for a newer one | `run_late`, `run`, `rerun`, `approve_environment` | `late-run`, `no-run`, `failing-run`, `waiting-run`, `superseded-run` | `ci` |
+//! | drafts, annotated tags, overwritten notes, 404 without the workflow right, immutable releases | `draft_release`, `annotated_tag`, `overwritten_bodies`, `no_workflow_right`, `add_release` | `draft-release`, `annotated-tag`, `overwritten-release`, `workflow-rights` | `releases` |
+//! | issues deleted (410), transferred (301), pull requests; links only to the default branch | `move_issue`, `edit_pull`, `default_branch` | `default-staging` | `issues` |
+//! | rate limits: secondary with and without `Retry-After`, primary with a reset; 304 is free | `slow_down`, `quota` | `rate-limited`, `slow-down` | `limits` |
+//! | an effect without its reply: 502, reset, silence | [`Faults`](crate::sandbox::faults::Faults), `lost_replies` | `lost-replies` | `limits` |
+//! | App: JWT checked, `ghs_…` tokens expire (401) | `token_calls`, `expire_tokens`, `credential` | `token-expiry` | `door` |
+//! | fine-grained tokens: 403 on check runs; readers; strangers (404) | `credential`, [`tokens`](super::tokens) | `fine-grained` | `door` |
+//! | renamed: 301, 307; version ended: 410, announced by `Sunset` | `moved_to`, `dead_versions`, `sunset` | `moved`, `version-gone` | `door`, `git` |
+//! | no `User-Agent`: 403; a slash at the end: 404 | always | | `door` |
+//! | pushes that rulesets refuse | `rules` | `no-deploy-branches`, `kept-deploy-branches` | `git` |
+//!
+//! What the bot makes of them: `tests/deploy/bad_days.rs`.
 
 use std::fmt;
 use std::str::FromStr;
