@@ -261,6 +261,14 @@ fn connect(
     })
 }
 
+/// A project's repository over the API.
+///
+/// # Errors
+/// One sentence: the App's key, or the system's certificates.
+pub fn reach(config: &Config, secret: &GitHubSecret, project: &Project) -> Result<Arc<RestGitHub>, String> {
+    clients_for(config, secret, project).map(|(github, _)| github)
+}
+
 type Clients = (Arc<RestGitHub>, Arc<GitCli>);
 
 fn clients_for(config: &Config, secret: &GitHubSecret, project: &Project) -> Result<Clients, String> {

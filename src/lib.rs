@@ -10,6 +10,7 @@
 //! | [`web`] | health, readiness, webhooks |
 //! | [`control`] | the socket through which the command line drives a running Shipmate |
 //! | [`cli`] | the commands that talk to it |
+//! | [`doctor`] | `shipmate check`: whether everything that a deployment rests on is well |
 //! | [`sandbox`] | doubles of Slack and GitHub, and the page to play on |
 //! | [`app`] | the wiring |
 //!
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod deploy;
+pub mod doctor;
 pub mod git;
 pub mod github;
 pub mod saga;

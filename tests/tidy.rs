@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "control",
         &["config", "saga", "git", "github", "slack", "deploy", "bot"],
     ),
+    ("doctor", &["config", "git", "github", "slack", "deploy"]),
     ("cli", &["config", "saga", "deploy", "control"]),
     (
         "sandbox",
@@ -31,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "sandbox",
+            "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "doctor", "sandbox",
         ],
     ),
 ];

@@ -27,6 +27,8 @@ use super::http::{
 };
 use super::*;
 
+pub mod inspect;
+
 /// GitHub's guidance: at least a second between writes.
 const WRITE_GAP: Duration = Duration::from_secs(1);
 /// Pages of a hundred; nobody has that many open pull requests.

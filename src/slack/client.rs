@@ -209,7 +209,7 @@ fn failure(method: &str, error: SlackClientError) -> Error {
 }
 
 /// What to do about the codes that people can do something about.
-fn mend(code: &str) -> &'static str {
+pub(super) fn mend(code: &str) -> &'static str {
     match code {
         "not_in_channel" => "; invite the app into the channel: /invite @Shipmate",
         "channel_not_found" => "; check the channel's id, and invite the app if the channel is private",

@@ -15,6 +15,7 @@ use super::faults::Faults;
 use super::locked;
 
 pub mod bare;
+mod doctor;
 mod git_http;
 mod life;
 pub mod model;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::model::{Model, Pull, issue_json};
 use super::scenario::Scenario;
-use super::{BOT, GitHubDouble, Inner, Repo, TOKEN, git_http, life};
+use super::{BOT, GitHubDouble, Inner, Repo, TOKEN, doctor, git_http, life};
 use crate::github::MergeMethod;
 use crate::sandbox::faults::When;
 use crate::sandbox::locked;
@@ -103,6 +103,7 @@ async fn route(double: &GitHubDouble, method: &Method, uri: &Uri, headers: &Head
             Ok(repo) => call(double, &repo, method.as_str(), rest, uri, &body).await,
             Err(_) => not_found(),
         },
+        ["rate_limit"] => ok(doctor::rate_limit()),
         _ => not_found(),
     };
     answer.respond(headers, uri)
@@ -458,6 +459,10 @@ async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&st
             double.changed(repo);
             answer
         }
+        ("GET", path) => match doctor::look(&repo.bare, path, query(uri, "ref")).await {
+            Some(found) => ok(found),
+            None => not_found(),
+        },
         _ => not_found(),
     }
 }
