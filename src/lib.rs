@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`metrics`] | what every layer counts and times |
 //! | [`saga`] | the engine: journaled steps, checkpoints, unwinding; knows none of its neighbours |
 //! | [`git`], [`github`], [`slack`] | the outside world behind narrow traits |
 //! | [`config`] | settings and secrets |
@@ -26,6 +27,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod git;
 pub mod github;
+pub mod metrics;
 pub mod saga;
 pub mod sandbox;
 pub mod slack;

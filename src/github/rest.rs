@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use super::answers;
 use super::auth::TokenSource;
 use super::http::{
-    API_VERSION, USER_AGENT, http_client, malformed, note_sunset, read_error, read_json, unreachable_error,
+    API_VERSION, USER_AGENT, http_client, malformed, note_request, note_sunset, read_error, read_json,
+    unreachable_error,
 };
 use super::*;
 
@@ -136,10 +137,9 @@ impl RestGitHub {
             if let Some(etag) = etag {
                 builder = builder.header(IF_NONE_MATCH, etag);
             }
-            let response = builder
-                .send()
-                .await
-                .map_err(|error| unreachable_error(request, &error))?;
+            let sent = builder.send().await;
+            note_request(method, sent.as_ref().ok());
+            let response = sent.map_err(|error| unreachable_error(request, &error))?;
             note_sunset(request, response.headers());
             if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.tokens.renew().await {
                 renewed = true;

@@ -10,6 +10,8 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics;
+
 use super::clock::Clock;
 use super::history::History;
 use super::journal::{Actor, AppendError, Event, Journal, Outcome};
@@ -428,7 +430,7 @@ impl<F: Workflow> Engine<F> {
                 }
             });
             match finished.await {
-                Ok(()) => {}
+                Ok(()) => count(&journal.history(), outcome),
                 Err(AppendError::Store(error)) => return Err(error),
                 Err(AppendError::Refused(aborted)) => return Ok(aborted),
             }
@@ -634,6 +636,21 @@ fn project(history: &History) -> String {
         Some(Event::SagaStarted { project, .. }) => project.clone(),
         _ => String::new(),
     }
+}
+
+/// Counts a saga that has ended, by its own clock.
+fn count(history: &History, outcome: Outcome) {
+    let end = match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Undone => "undone",
+        Outcome::Stopped => "stopped",
+    };
+    let began = history.start().map(|record| record.at);
+    let ended = history.records().last().map(|record| record.at);
+    let took = began
+        .zip(ended)
+        .and_then(|(began, ended)| (ended - began).to_std().ok());
+    metrics::deployment_ended(&project(history), end, took.unwrap_or_default());
 }
 
 /// Why it is undone, in one sentence for people.

@@ -9,6 +9,8 @@ use serde_json::{Value, from_value, to_value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics;
+
 use super::clock::delta;
 use super::history::{CheckpointState, Decided, History, StepPhase};
 use super::journal::{Actor, AppendError, Effect, Event, Journal};
@@ -263,7 +265,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
             })
             .await?;
             match wait {
-                Some(wait) => self.wait_to_retry(effect, wait).await?,
+                Some(wait) => {
+                    metrics::step_retried(key);
+                    self.wait_to_retry(effect, wait).await?;
+                }
                 None => return self.give_up(key, effect, step, error).await,
             }
         }
@@ -423,6 +428,9 @@ impl<W: Send + Sync + 'static> Saga<W> {
             observed,
         };
         self.core.journal.append_with_next(event).await;
+        let now = self.core.journal.clock().now();
+        let began = self.history().step(key).map_or(now, |state| state.first_started);
+        metrics::step_done(key, (now - began).to_std().unwrap_or_default());
         Ok(output)
     }
 

@@ -20,6 +20,8 @@ use slack_morphism::prelude::{
 use slack_morphism::{ClientResult, SlackClientApiCallContext};
 use tokio::sync::OnceCell;
 
+use crate::metrics;
+
 use super::{Content, Error, ErrorKind, Identity, Metadata, Post, Respond, Result, Slack, Ts, User};
 
 const AUTH_TEST: &str = "auth.test";
@@ -149,7 +151,9 @@ pub(super) async fn within<R>(
     method: &str,
     call: impl Future<Output = ClientResult<R>>,
 ) -> Result<R> {
-    match tokio::time::timeout(deadline, call).await {
+    let answered = tokio::time::timeout(deadline, call).await;
+    metrics::slack_asked(method, matches!(answered, Ok(Ok(_))));
+    match answered {
         Ok(reply) => reply.map_err(|error| failure(method, error)),
         Err(_) => Err(Error {
             method: method.to_owned(),
