@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::metrics;
 
@@ -249,11 +250,13 @@ impl<F: Workflow> Engine<F> {
             retry: self.inner.retry,
         };
         let engine = self.clone();
-        self.inner.tasks.spawn(async move {
+        let span = tracing::error_span!("deployment", deployment = core.journal.id());
+        let driving = async move {
             if let Err(error) = engine.drive(core).await {
                 engine.fail(&error);
             }
-        });
+        };
+        self.inner.tasks.spawn(driving.instrument(span));
     }
 
     /// The one handle of a saga; made from `journal` if there is none. Two journals of one saga would be two writers.
@@ -317,7 +320,7 @@ impl<F: Workflow> Engine<F> {
             if matches!(problem, Stop::Suspended) && self.inner.drain.is_cancelled() {
                 return Ok(());
             }
-            tracing::error!(deployment = core.journal.id(), error = %problem, "can't go on by itself");
+            tracing::error!(error = %problem, "can't go on by itself");
             match self.ask(&core, &problem).await {
                 Ok(()) => {}
                 Err(Stop::Store(error)) => return Err(error),
@@ -435,7 +438,7 @@ impl<F: Workflow> Engine<F> {
                 Err(AppendError::Refused(aborted)) => return Ok(aborted),
             }
         }
-        tracing::info!(deployment = journal.id(), ?outcome, "finished");
+        tracing::info!(?outcome, "finished");
         Ok(Finish::Done)
     }
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, from_value, to_value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::metrics;
 
@@ -244,7 +245,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
             Known::New | Known::InDoubt => {}
         }
         loop {
-            let failed = match self.attempt(key, effect, step, &input).await? {
+            let attempts = self.history().step(key).map_or(0, |state| state.attempts);
+            let span = attempt_span(self.id(), key, attempts + 1);
+            let attempt = self.attempt(key, effect, step, &input).instrument(span.clone());
+            let failed = match attempt.await? {
                 Ok(output) => return Ok(Skippable::Done(output)),
                 Err(failed) => failed,
             };
@@ -257,7 +261,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 }
             };
             let retry_at = wait.map(|wait| self.core.journal.clock().now() + delta(wait));
-            tracing::warn!(deployment = self.id(), step = key, %error, retry = retry_at.is_some(), "step failed");
+            span.in_scope(|| tracing::warn!(%error, retry = retry_at.is_some(), "step failed"));
             self.append(Event::StepFailed {
                 key: key.to_owned(),
                 error: error.clone(),
@@ -553,6 +557,11 @@ pub enum Undecidable {
     NotOpen,
     /// Not one of its choices.
     NoSuchChoice,
+}
+
+/// What each log line of an attempt carries. An error's span is there however little is logged.
+pub(super) fn attempt_span(deployment: &str, step: &str, attempt: u32) -> tracing::Span {
+    tracing::error_span!("attempt", deployment, step, attempt)
 }
 
 /// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.
