@@ -24,6 +24,7 @@ use crate::git::Credentials;
 use crate::git::cli::GitCli;
 use crate::github::auth::TokenSource;
 use crate::github::rest::RestGitHub;
+use crate::metrics;
 use crate::saga::retry::RetryPolicy;
 use crate::saga::sled_store::SledStore;
 use crate::saga::store::{Store, StoreError};
@@ -113,6 +114,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         pace,
         store,
     } = setup;
+    metrics::install();
     let store = match store {
         Some(store) => store,
         None => Arc::new(SledStore::open(&config.data_dir).map_err(|error| error.to_string())?) as Arc<dyn Store>,
@@ -144,6 +146,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     );
     let projector = tokio::spawn(projector.run());
     let retain = config.history.keep as usize * config.projects.len();
+    tokio::spawn(keep_metrics_up(stop.clone()));
     tokio::spawn(housekeeping::keep_house(engine.clone(), retain, stop.clone()));
     let recovered = engine.recover().map_err(|error| error.to_string())?;
     for id in recovered {
@@ -201,6 +204,14 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         control,
         stop,
     })
+}
+
+/// Timings must not pile up when nobody reads them.
+async fn keep_metrics_up(stop: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(30);
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        metrics::keep_up();
+    }
 }
 
 impl Running {
@@ -283,6 +294,14 @@ fn connect(
             settle: pace.settle,
         })
     })
+}
+
+/// A project's repository over the API.
+///
+/// # Errors
+/// One sentence: the App's key, or the system's certificates.
+pub fn reach(config: &Config, secret: &GitHubSecret, project: &Project) -> Result<Arc<RestGitHub>, String> {
+    clients_for(config, secret, project).map(|(github, _)| github)
 }
 
 type Clients = (Arc<RestGitHub>, Arc<GitCli>);

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`metrics`] | what every layer counts and times |
 //! | [`saga`] | the engine: journaled steps, checkpoints, unwinding; knows none of its neighbours |
 //! | [`git`], [`github`], [`slack`] | the outside world behind narrow traits |
 //! | [`config`] | settings and secrets |
@@ -10,6 +11,7 @@
 //! | [`web`] | health, readiness, webhooks |
 //! | [`control`] | the socket through which the command line drives a running Shipmate |
 //! | [`cli`] | the commands that talk to it |
+//! | [`doctor`] | `shipmate check`: whether everything that a deployment rests on is well |
 //! | [`sandbox`] | doubles of Slack and GitHub, and the page to play on |
 //! | [`app`] | the wiring |
 //!
@@ -22,8 +24,10 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod deploy;
+pub mod doctor;
 pub mod git;
 pub mod github;
+pub mod metrics;
 pub mod saga;
 pub mod sandbox;
 pub mod slack;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shipmate::app::{self, Pace, Running, Setup};
 use shipmate::cli::{self, ConfigArgs, Failure};
 use shipmate::config::Secrets;
+use shipmate::doctor::{self, Verdict};
 use shipmate::saga::Clock;
 use shipmate::saga::sled_store;
 use shipmate::sandbox::autopilot::{self, Plan};
@@ -40,6 +41,17 @@ enum Command {
     Serve(ConfigArgs),
     /// Runs the whole product on this machine, without any account.
     Sandbox(SandboxArgs),
+    /// Looks at everything that a deployment rests on (tokens, scopes, channels, rules, files), changes nothing, and says how to mend it.
+    Check {
+        /// Only what this project needs.
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+        /// Writes JSON instead of text.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     #[command(flatten)]
     Talk(cli::Command),
     /// Restores a damaged database from flight recorders.
@@ -125,7 +137,7 @@ fn say(line: &str) {
 
 fn log_to_stderr(format: LogFormat, command: &Command) {
     let default = match command {
-        Command::Sandbox(_) | Command::Talk(_) => "warn,shipmate=warn",
+        Command::Sandbox(_) | Command::Check { .. } | Command::Talk(_) => "warn,shipmate=warn",
         _ => "info,hyper=warn,slack_morphism=warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
@@ -142,6 +154,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => Ok(serve(&args).await?),
         Command::Sandbox(args) => Ok(sandbox(args).await?),
+        Command::Check { project, json, config } => check(project.as_deref(), json, &config).await,
         Command::Talk(command) => cli::run(command).await,
         Command::Import { flights, config } => {
             let config = config.load()?;
@@ -176,6 +189,24 @@ async fn serve(args: &ConfigArgs) -> Result<(), String> {
     .await?;
     tracing::info!(address = %running.address, "Shipmate is up");
     until_told_to_stop(running).await
+}
+
+async fn check(project: Option<&str>, json: bool, config: &ConfigArgs) -> Result<(), Failure> {
+    let findings = doctor::check(&config.path(), variable, &app::reach, project).await?;
+    match json {
+        true => say(&serde_json::json!(findings).to_string()),
+        false => findings.iter().for_each(|finding| say(&finding.to_string())),
+    }
+    match findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Fail)
+        .count()
+    {
+        0 => Ok(()),
+        count => Err(Failure::Failed(format!(
+            "{count} to mend before a deployment can go well"
+        ))),
+    }
 }
 
 /// SIGTERM and SIGINT end in order; a failed store ends with its reason.

@@ -122,6 +122,32 @@ impl Desk {
         Follower { lines, _child: child }
     }
 
+    /// What Prometheus reads after one completed deployment.
+    async fn is_measured(&self) {
+        let address = self.running.as_ref().unwrap().address;
+        let answer = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+        let text = answer.text().await.unwrap();
+        for line in [
+            "shipmate_deployments_total{project=\"web\",end=\"completed\"} 1",
+            "shipmate_deployment_duration_seconds_count{project=\"web\",end=\"completed\"} 1",
+            "shipmate_deployments_active{project=\"web\"} 0",
+            "shipmate_step_duration_seconds_bucket{step=\"merge_pr\",le=\"+Inf\"}",
+            "shipmate_github_requests_total{method=\"PUT\",status=\"200\"}",
+            "shipmate_github_rate_limit_remaining ",
+            "shipmate_slack_requests_total{method=\"chat.postMessage\",ok=\"true\"}",
+            "shipmate_store_commit_duration_seconds_sum ",
+            "shipmate_build_info{version=",
+            "process_resident_memory_bytes ",
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+        support::prometheus::lint(&text);
+    }
+
     fn events(&self, id: &str) -> Vec<Event> {
         let journal = self.running.as_ref().unwrap().engine.journal(id).unwrap().unwrap();
         let history = journal.history();
@@ -204,6 +230,7 @@ async fn a_release_is_shipped_without_touching_slack() {
     }
     let history: Value = serde_json::from_str(&desk.does("history --limit 1 --json").await).unwrap();
     assert_eq!(history[0]["version"]["to"], "1.5.0");
+    desk.is_measured().await;
     let events = desk.events("web-1");
     let Event::SagaStarted { by, .. } = &events[0] else {
         panic!("{events:?}");

@@ -11,18 +11,23 @@ use shipmate::slack::client::METHODS;
 
 /// Each module with what it may use, in reading order. A new module gets its row here.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("github", &[]),
+    ("metrics", &[]),
+    ("github", &["metrics"]),
     ("git", &[]),
-    ("saga", &[]),
-    ("slack", &[]),
+    ("saga", &["metrics"]),
+    ("slack", &["metrics"]),
     ("config", &["github"]),
     ("deploy", &["config", "saga", "git", "github", "slack"]),
     ("bot", &["config", "saga", "git", "github", "slack", "deploy"]),
-    ("web", &["config", "saga", "git", "github", "slack", "deploy"]),
+    (
+        "web",
+        &["metrics", "config", "saga", "git", "github", "slack", "deploy"],
+    ),
     (
         "control",
         &["config", "saga", "git", "github", "slack", "deploy", "bot"],
     ),
+    ("doctor", &["config", "git", "github", "slack", "deploy"]),
     ("cli", &["config", "saga", "deploy", "control"]),
     (
         "sandbox",
@@ -31,7 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "sandbox",
+            "metrics", "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "doctor",
+            "sandbox",
         ],
     ),
 ];

@@ -71,8 +71,12 @@ impl ConfigArgs {
     /// # Errors
     /// All that is wrong with it.
     pub fn load(&self) -> Result<Config, String> {
-        let path = Config::path(self.config.clone(), |name| std::env::var(name).ok());
-        Config::load(&path).map_err(|error| error.to_string())
+        Config::load(&self.path()).map_err(|error| error.to_string())
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        Config::path(self.config.clone(), |name| std::env::var(name).ok())
     }
 }
 

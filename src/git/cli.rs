@@ -428,7 +428,7 @@ impl GitCli {
 }
 
 /// `git version 2.39.5 (Apple Git-154)`.
-fn parse_version(line: &str) -> Option<(u32, u32)> {
+pub(crate) fn parse_version(line: &str) -> Option<(u32, u32)> {
     let mut numbers = line.strip_prefix("git version ")?.split(['.', ' ']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Error, ErrorKind, Result};
+use crate::metrics;
 
 pub(super) const API_VERSION: &str = "2022-11-28";
 pub(super) const USER_AGENT: &str = concat!("shipmate/", env!("CARGO_PKG_VERSION"));
@@ -83,6 +84,14 @@ pub(super) async fn read_json<T: DeserializeOwned>(request: &str, response: reqw
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+pub(super) fn note_request(method: &reqwest::Method, response: Option<&reqwest::Response>) {
+    metrics::github_asked(method.as_str(), response.map(|response| response.status().as_u16()));
+    let remaining = response.and_then(|response| header(response.headers(), "x-ratelimit-remaining"));
+    if let Some(requests) = remaining.and_then(|requests| requests.parse().ok()) {
+        metrics::github_remaining(requests);
+    }
 }
 
 pub(super) fn note_sunset(request: &str, headers: &HeaderMap) {

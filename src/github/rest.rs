@@ -23,9 +23,12 @@ use tokio::time::Instant;
 use super::answers;
 use super::auth::TokenSource;
 use super::http::{
-    API_VERSION, USER_AGENT, http_client, malformed, note_sunset, read_error, read_json, unreachable_error,
+    API_VERSION, USER_AGENT, http_client, malformed, note_request, note_sunset, read_error, read_json,
+    unreachable_error,
 };
 use super::*;
+
+pub mod inspect;
 
 /// GitHub's guidance: at least a second between writes.
 const WRITE_GAP: Duration = Duration::from_secs(1);
@@ -136,10 +139,9 @@ impl RestGitHub {
             if let Some(etag) = etag {
                 builder = builder.header(IF_NONE_MATCH, etag);
             }
-            let response = builder
-                .send()
-                .await
-                .map_err(|error| unreachable_error(request, &error))?;
+            let sent = builder.send().await;
+            note_request(method, sent.as_ref().ok());
+            let response = sent.map_err(|error| unreachable_error(request, &error))?;
             note_sunset(request, response.headers());
             if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.tokens.renew().await {
                 renewed = true;

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::metrics;
 
 use super::clock::Clock;
 use super::history::History;
@@ -252,11 +255,13 @@ impl<F: Workflow> Engine<F> {
             retry: self.inner.retry,
         };
         let engine = self.clone();
-        self.inner.tasks.spawn(async move {
+        let span = tracing::error_span!("deployment", deployment = core.journal.id());
+        let driving = async move {
             if let Err(error) = engine.drive(core).await {
                 engine.fail(&error);
             }
-        });
+        };
+        self.inner.tasks.spawn(driving.instrument(span));
     }
 
     /// The one handle of a saga; made from `journal` if there is none. Two journals of one saga would be two writers.
@@ -320,7 +325,7 @@ impl<F: Workflow> Engine<F> {
             if matches!(problem, Stop::Suspended) && self.inner.drain.is_cancelled() {
                 return Ok(());
             }
-            tracing::error!(deployment = core.journal.id(), error = %problem, "can't go on by itself");
+            tracing::error!(error = %problem, "can't go on by itself");
             match self.ask(&core, &problem).await {
                 Ok(()) => {}
                 Err(Stop::Store(error)) => return Err(error),
@@ -433,12 +438,12 @@ impl<F: Workflow> Engine<F> {
                 }
             });
             match finished.await {
-                Ok(()) => {}
+                Ok(()) => count(&journal.history(), outcome),
                 Err(AppendError::Store(error)) => return Err(error),
                 Err(AppendError::Refused(aborted)) => return Ok(aborted),
             }
         }
-        tracing::info!(deployment = journal.id(), ?outcome, "finished");
+        tracing::info!(?outcome, "finished");
         Ok(Finish::Done)
     }
 
@@ -639,6 +644,21 @@ fn project(history: &History) -> String {
         Some(Event::SagaStarted { project, .. }) => project.clone(),
         _ => String::new(),
     }
+}
+
+/// Counts a saga that has ended, by its own clock.
+fn count(history: &History, outcome: Outcome) {
+    let end = match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Undone => "undone",
+        Outcome::Stopped => "stopped",
+    };
+    let began = history.start().map(|record| record.at);
+    let ended = history.records().last().map(|record| record.at);
+    let took = began
+        .zip(ended)
+        .and_then(|(began, ended)| (ended - began).to_std().ok());
+    metrics::deployment_ended(&project(history), end, took.unwrap_or_default());
 }
 
 /// Why it is undone, in one sentence for people.

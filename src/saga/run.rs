@@ -8,6 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, from_value, to_value};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::metrics;
 
 use super::clock::delta;
 use super::history::{CheckpointState, Decided, History, StepPhase};
@@ -242,7 +245,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
             Known::New | Known::InDoubt => {}
         }
         loop {
-            let failed = match self.attempt(key, effect, step, &input).await? {
+            let attempts = self.history().step(key).map_or(0, |state| state.attempts);
+            let span = attempt_span(self.id(), key, attempts + 1);
+            let attempt = self.attempt(key, effect, step, &input).instrument(span.clone());
+            let failed = match attempt.await? {
                 Ok(output) => return Ok(Skippable::Done(output)),
                 Err(failed) => failed,
             };
@@ -255,7 +261,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 }
             };
             let retry_at = wait.map(|wait| self.core.journal.clock().now() + delta(wait));
-            tracing::warn!(deployment = self.id(), step = key, %error, retry = retry_at.is_some(), "step failed");
+            span.in_scope(|| tracing::warn!(%error, retry = retry_at.is_some(), "step failed"));
             self.append(Event::StepFailed {
                 key: key.to_owned(),
                 error: error.clone(),
@@ -263,7 +269,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
             })
             .await?;
             match wait {
-                Some(wait) => self.wait_to_retry(effect, wait).await?,
+                Some(wait) => {
+                    metrics::step_retried(key);
+                    self.wait_to_retry(effect, wait).await?;
+                }
                 None => return self.give_up(key, effect, step, error).await,
             }
         }
@@ -423,6 +432,9 @@ impl<W: Send + Sync + 'static> Saga<W> {
             observed,
         };
         self.core.journal.append_with_next(event).await;
+        let now = self.core.journal.clock().now();
+        let began = self.history().step(key).map_or(now, |state| state.first_started);
+        metrics::step_done(key, (now - began).to_std().unwrap_or_default());
         Ok(output)
     }
 
@@ -561,6 +573,11 @@ pub enum Undecidable {
     NotOpen,
     /// Not one of its choices.
     NoSuchChoice,
+}
+
+/// What each log line of an attempt carries. An error's span is there however little is logged.
+pub(super) fn attempt_span(deployment: &str, step: &str, attempt: u32) -> tracing::Span {
+    tracing::error_span!("attempt", deployment, step, attempt)
 }
 
 /// Decides a checkpoint if nobody has: the first one wins. `also` becomes durable in the same commit.

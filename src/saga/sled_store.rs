@@ -19,6 +19,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::metrics;
+
 use super::journal::Record;
 use super::store::{Head, Op, Store, StoreError};
 
@@ -155,7 +157,10 @@ impl Drop for SledStore {
 #[async_trait]
 impl Store for SledStore {
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
-        self.ask(|reply| Work::Commit(ops, reply)).await
+        let asked = std::time::Instant::now();
+        let committed = self.ask(|reply| Work::Commit(ops, reply)).await;
+        metrics::committed(asked.elapsed());
+        committed
     }
 
     fn load(&self, saga: &str) -> Result<Vec<Record>, StoreError> {

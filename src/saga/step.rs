@@ -117,7 +117,7 @@ impl<W> Context<'_, W> {
             progress,
         };
         self.core.journal.append(event).await.map_err(|error| {
-            tracing::error!(deployment = self.saga(), step = self.key, %error, "the journal can't be written");
+            tracing::error!(%error, "the journal can't be written");
             StepError::Suspended
         })
     }

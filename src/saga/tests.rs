@@ -5,5 +5,6 @@
 mod crashes;
 mod decisions;
 mod failures;
+mod logs;
 mod recovery;
 mod toy;

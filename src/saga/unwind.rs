@@ -3,10 +3,11 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
+use tracing::Instrument as _;
 
 use super::history::{Compensation, StepPhase, StepState};
 use super::journal::{Effect, Event};
-use super::run::{Saga, Stop};
+use super::run::{Saga, Stop, attempt_span};
 use super::step::{Context, Registry, StepError};
 
 impl<W: Send + Sync + 'static> Saga<W> {
@@ -70,7 +71,9 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 return Err(Stop::Suspended);
             }
             // A bug in taking one step back must not keep the others.
-            let undone = AssertUnwindSafe(undo(&context, step)).catch_unwind().await;
+            let span = attempt_span(self.id(), &step.key, failed + 1);
+            let undoing = AssertUnwindSafe(undo(&context, step)).catch_unwind();
+            let undone = undoing.instrument(span.clone()).await;
             let undone = undone.unwrap_or_else(|_| {
                 Err(StepError::permanent(
                     "Shipmate met a bug in itself; its log has the details",
@@ -90,13 +93,14 @@ impl<W: Send + Sync + 'static> Saga<W> {
             let Some(wait) = self.core.retry.wait(failed, retry_after) else {
                 break message;
             };
-            tracing::warn!(deployment = self.id(), step = %step.key, error = %message, "taking back failed; trying again");
+            span.in_scope(|| tracing::warn!(error = %message, "taking back failed; trying again"));
             tokio::select! {
                 () = self.core.drain.cancelled() => return Err(Stop::Suspended),
                 () = self.core.journal.clock().sleep(wait) => {}
             }
         };
-        tracing::error!(deployment = self.id(), step = %step.key, %error, "could not be taken back");
+        let span = attempt_span(self.id(), &step.key, failed.max(1));
+        span.in_scope(|| tracing::error!(%error, "could not be taken back"));
         self.core
             .journal
             .append(Event::CompensationFailed { key, error })

@@ -20,6 +20,8 @@ use slack_morphism::prelude::{
 use slack_morphism::{ClientResult, SlackClientApiCallContext};
 use tokio::sync::OnceCell;
 
+use crate::metrics;
+
 use super::{Content, Error, ErrorKind, Identity, Metadata, Post, Respond, Result, Slack, Ts, User};
 
 const AUTH_TEST: &str = "auth.test";
@@ -149,7 +151,9 @@ pub(super) async fn within<R>(
     method: &str,
     call: impl Future<Output = ClientResult<R>>,
 ) -> Result<R> {
-    match tokio::time::timeout(deadline, call).await {
+    let answered = tokio::time::timeout(deadline, call).await;
+    metrics::slack_asked(method, matches!(answered, Ok(Ok(_))));
+    match answered {
         Ok(reply) => reply.map_err(|error| failure(method, error)),
         Err(_) => Err(Error {
             method: method.to_owned(),
@@ -209,7 +213,7 @@ fn failure(method: &str, error: SlackClientError) -> Error {
 }
 
 /// What to do about the codes that people can do something about.
-fn mend(code: &str) -> &'static str {
+pub(super) fn mend(code: &str) -> &'static str {
     match code {
         "not_in_channel" => "; invite the app into the channel: /invite @Shipmate",
         "channel_not_found" => "; check the channel's id, and invite the app if the channel is private",

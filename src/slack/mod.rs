@@ -13,6 +13,7 @@ use serde_json::Value;
 pub mod client;
 pub mod http;
 mod inbound;
+pub mod inspect;
 pub mod kit;
 mod recent;
 pub mod socket;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use secrecy::SecretString;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::deploy::Deployments;
+use crate::metrics;
 use crate::saga::Engine;
 use dashboard::Dashboard;
 
@@ -50,10 +52,21 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(measured))
         .route("/github/webhooks", post(webhooks::receive))
         .with_state(state)
         .merge(dashboard)
         .layer(tower_http::limit::RequestBodyLimitLayer::new(webhooks::LIMIT))
+}
+
+/// What is counted and timed, as Prometheus reads it.
+async fn measured(Shared(state): Shared<State>) -> impl IntoResponse {
+    for project in &state.config.projects {
+        let active = matches!(state.engine.running(&project.name), Ok(Some(_)));
+        metrics::deployment_active(&project.name, active);
+    }
+    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    ([kind], metrics::rendered())
 }
 
 /// Ready: Slack is connected and the store takes writes.

@@ -1,8 +1,12 @@
 //! What the tests of the real binary share.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::path::PathBuf;
 
 use shipmate::sandbox::play::Sandbox;
+
+pub mod prometheus;
 
 /// Writes the sandbox's configuration to a file, as somebody would who runs `shipmate serve` against the doubles.
 pub fn configuration(sandbox: &Sandbox) -> PathBuf {

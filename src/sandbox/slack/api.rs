@@ -95,10 +95,18 @@ impl SlackDouble {
         match answer {
             Ok(mut reply) => {
                 reply["ok"] = json!(true);
-                Json(reply).into_response()
+                let mut response = Json(reply).into_response();
+                response.headers_mut().insert("x-oauth-scopes", self.scopes());
+                response
             }
             Err(code) => Json(json!({ "ok": false, "error": code })).into_response(),
         }
+    }
+
+    /// What the app was installed with.
+    fn scopes(&self) -> HeaderValue {
+        let granted = self.look(|workspace| workspace.scopes.join(","));
+        HeaderValue::try_from(granted).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn take_allowance(&self, method: &str, arguments: &Arguments) -> Result<(), u64> {

@@ -213,6 +213,8 @@ pub struct Workspace {
     pub views: Vec<View>,
     /// Published Homes, by person.
     pub homes: BTreeMap<String, View>,
+    /// What the app was installed with.
+    pub scopes: Vec<String>,
     /// Effects, a line each, in order.
     pub ledger: Vec<String>,
     /// Calls by method.
@@ -225,6 +227,18 @@ pub struct Workspace {
     last_ts: u64,
     /// Ids given out.
     ids: u64,
+}
+
+/// The app is installed from the manifest, as people do it.
+fn scopes_of_the_manifest() -> Vec<String> {
+    let lines = include_str!("../../../slack-manifest.yaml").lines().map(str::trim);
+    lines
+        .skip_while(|line| *line != "bot:")
+        .skip(1)
+        .filter(|line| !line.starts_with('#'))
+        .map_while(|line| line.strip_prefix("- "))
+        .map(str::to_owned)
+        .collect()
 }
 
 impl Workspace {
@@ -249,6 +263,7 @@ impl Workspace {
             people: people.map(person).map(|person| (person.id.clone(), person)).into(),
             groups: BTreeMap::from([(DEPLOYERS.to_owned(), deployers)]),
             url,
+            scopes: scopes_of_the_manifest(),
             ..Self::default()
         };
         workspace.add_channel(DEPLOYS, "deploys");
