@@ -1,5 +1,6 @@
 //! The bodies of the pages, from views and numbers. Pure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -179,15 +180,19 @@ pub fn deployment(view: &View, history: &History, names: &Names, now: DateTime<U
 }
 
 /// An end says when it began: beginnings stand alone only while there is no end.
-fn ends(moments: &[Moment]) -> impl Iterator<Item = &Moment> {
-    let ended = |(index, moment): (usize, &Moment)| {
-        let later = moments.iter().skip(index + 1);
-        later
-            .filter(|other| other.key == moment.key)
-            .any(|other| other.took.is_some())
-    };
-    let kept = move |pair: &(usize, &Moment)| !pair.1.quiet || !ended(*pair);
-    moments.iter().enumerate().filter(kept).map(|(_, moment)| moment)
+fn ends(moments: &[Moment]) -> Vec<&Moment> {
+    let mut ended = HashSet::new();
+    let mut kept = Vec::new();
+    for moment in moments.iter().rev() {
+        if moment.took.is_some() {
+            ended.insert(&moment.key);
+        }
+        if !moment.quiet || !ended.remove(&moment.key) {
+            kept.push(moment);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 fn moment_line(moment: &Moment, names: &Names) -> Markup {

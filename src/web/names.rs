@@ -63,12 +63,17 @@ fn linked(text: &str) -> Markup {
     html! { @for part in parts { (part) } (&text[from..]) }
 }
 
-/// The end of an address is what tells it from others.
+/// Without what all addresses have, and cut in the middle.
 fn shortened(url: &str) -> String {
-    let count = url.chars().count();
-    match count {
-        0..=48 => url.to_owned(),
-        _ => format!("…{}", url.chars().skip(count - 40).collect::<String>()),
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let letters: Vec<char> = address.chars().collect();
+    match letters.len() {
+        0..=60 => address.to_owned(),
+        count => letters[..28]
+            .iter()
+            .chain(&['…'])
+            .chain(&letters[count - 30..])
+            .collect(),
     }
 }
 
@@ -83,7 +88,7 @@ mod tests {
             names.sentence("@U0ANA <b>or</b> @U0BEN or @S0TEAM: run `x` (https://github.com/a/b?x=\"1&2). Done");
         assert_eq!(
             drawn.into_string(),
-            "ana &lt;b&gt;or&lt;/b&gt; @U0BEN or @S0TEAM: run <code>x</code> (<a href=\"https://github.com/a/b?x=&quot;1&amp;2\">https://github.com/a/b?x=&quot;1&amp;2</a>). Done"
+            "ana &lt;b&gt;or&lt;/b&gt; @U0BEN or @S0TEAM: run <code>x</code> (<a href=\"https://github.com/a/b?x=&quot;1&amp;2\">github.com/a/b?x=&quot;1&amp;2</a>). Done"
         );
     }
 }

@@ -176,12 +176,14 @@ impl Shown<'_> {
             tr.(stand_class(step.state)) {
                 th scope="row" {
                     (step.title) " " code { (step.name) }
-                    @if let Some(error) = &step.error { p.error { (self.names.sentence(error)) (self.mend(step)) } }
                 }
                 td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) }
                     @if tries > 1 { " · " (tries) " tries" }
                 }
                 td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
+            }
+            @if let Some(error) = &step.error {
+                tr.detail { td colspan="3" { p.error { (self.names.sentence(error)) (self.mend(step)) } } }
             }
         }
     }
