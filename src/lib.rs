@@ -7,7 +7,7 @@
 //! | [`config`] | settings and secrets |
 //! | [`deploy`] | the runbook: `deploy()` reads like the sixteen steps by hand, one file a phase |
 //! | [`bot`] | what people type, click and see in Slack |
-//! | [`web`] | health, readiness, webhooks |
+//! | [`web`] | the dashboard, health, readiness, webhooks |
 //! | [`sandbox`] | doubles of Slack and GitHub, and the page to play on |
 //! | [`app`] | the wiring |
 //!

@@ -39,7 +39,7 @@ pub struct Board {
 
 struct Drawing {
     at: DateTime<Utc>,
-    change: u64,
+    length: u64,
     markup: Markup,
 }
 
@@ -126,10 +126,12 @@ impl Board {
     /// # Errors
     /// If drawing fails.
     pub fn drawn<E>(&self, name: &str, draw: impl FnOnce() -> Result<Markup, E>) -> Result<Markup, E> {
-        let (change, now) = (*self.changes.borrow(), self.engine.clock().now());
+        let now = self.engine.clock().now();
+        // Of all journals together: whoever has just pressed a button sees what it did, before it is announced to others.
+        let length = self.engine.store().heads().iter().map(|head| head.length).sum();
         let mut drawings = lock(&self.drawings);
         if let Some(drawing) = drawings.get(name)
-            && drawing.change == change
+            && drawing.length == length
             && now - drawing.at < FRESH
         {
             return Ok(drawing.markup.clone());
@@ -140,7 +142,7 @@ impl Board {
         }
         let drawing = Drawing {
             at: now,
-            change,
+            length,
             markup: markup.clone(),
         };
         drawings.insert(name.to_owned(), drawing);

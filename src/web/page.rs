@@ -34,7 +34,7 @@ impl Page<'_> {
                     link rel="stylesheet" href="/dashboard.css";
                     @if self.live.is_some() {
                         script src="/dashboard.js" defer {}
-                        noscript { meta http-equiv="refresh" content="10"; }
+                        noscript { meta http-equiv="refresh" content="15"; }
                     }
                 }
                 body {

@@ -106,11 +106,9 @@ impl Shown<'_> {
         html! {
             article.card.(class(view.state)) aria-labelledby=(format!("{}-title", view.id)) {
                 header {
-                    h2 id=(format!("{}-title", view.id)) {
-                        @match extent {
-                            Extent::Card => a href=(format!("/deployments/{}", view.id)) { (text::title(view)) },
-                            Extent::Whole => (text::title(view)),
-                        }
+                    @match extent {
+                        Extent::Card => h2 id=(format!("{}-title", view.id)) { a href=(format!("/deployments/{}", view.id)) { (text::title(view)) } },
+                        Extent::Whole => h1 id=(format!("{}-title", view.id)) { (text::title(view)) },
                     }
                     (badge(view.state))
                     span.clock { (lasted(Some(view.started_at), view.ended_at, self.now)) }
@@ -174,9 +172,7 @@ impl Shown<'_> {
         let tries = if step.started_at.is_some() { step.retries + 1 } else { 0 };
         html! {
             tr.(stand_class(step.state)) {
-                th scope="row" {
-                    (step.title) " " code { (step.name) }
-                }
+                th scope="row" title=(step.name) { (step.title) " " code { (step.name) } }
                 td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) }
                     @if tries > 1 { " · " (tries) " tries" }
                 }

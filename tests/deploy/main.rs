@@ -8,6 +8,7 @@ mod stage;
 mod abort;
 mod bad_days;
 mod crashes;
+mod dashboard;
 mod decisions;
 mod faults;
 mod happy_path;

@@ -360,6 +360,8 @@ async fn a_person_decides_from_the_page_and_the_second_is_told_who_was_first() {
         .decided
         .clone();
     assert_eq!(decided.unwrap().by, Actor::Slack("U0BEN".to_owned()));
+    let (_, _, page) = stage.send(get_as("/deployments/web-1", &ben)).await;
+    assert!(!page.contains("formaction"), "the button is gone: {page}");
     let (status, body) = stage.press(&ben, &approve(&plan)).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(body.contains("Already decided: Approve by"), "{body}");
@@ -622,4 +624,7 @@ async fn many_viewers_cost_one_drawing() {
     stage.engine.clock().advance(TimeDelta::seconds(1));
     board.drawn("one", draw).unwrap();
     assert_eq!(drawings.get(), 3, "durations are at most so old");
+    stage.waiting().await;
+    board.drawn("one", draw).unwrap();
+    assert_eq!(drawings.get(), 4, "what has happened shows at once");
 }
