@@ -39,7 +39,7 @@ pub struct Board {
 
 struct Drawing {
     at: DateTime<Utc>,
-    length: u64,
+    of: (u64, u64),
     markup: Markup,
 }
 
@@ -127,11 +127,13 @@ impl Board {
     /// If drawing fails.
     pub fn drawn<E>(&self, name: &str, draw: impl FnOnce() -> Result<Markup, E>) -> Result<Markup, E> {
         let now = self.engine.clock().now();
-        // Of all journals together: whoever has just pressed a button sees what it did, before it is announced to others.
+        // The length of all journals, so that whoever has just pressed a button sees what it did before it is announced to others; and
+        // what was announced, because what is in the store may not be in the views for a moment.
         let length = self.engine.store().heads().iter().map(|head| head.length).sum();
+        let of = (length, *self.changes.borrow());
         let mut drawings = lock(&self.drawings);
         if let Some(drawing) = drawings.get(name)
-            && drawing.length == length
+            && drawing.of == of
             && now - drawing.at < FRESH
         {
             return Ok(drawing.markup.clone());
@@ -142,7 +144,7 @@ impl Board {
         }
         let drawing = Drawing {
             at: now,
-            length,
+            of,
             markup: markup.clone(),
         };
         drawings.insert(name.to_owned(), drawing);
