@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bot::audience::Audiences;
 use crate::bot::plan::Planner;
 use crate::bot::projector::Projector;
 use crate::bot::slots::Slots;
@@ -130,7 +131,14 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     let planner = Planner::new(connect.clone(), pace.retry, clock.clone());
     let engine = Engine::new(Deployments::new(connect), store, clock, pace.retry);
     let stop = CancellationToken::new();
-    let projector = Projector::new(engine.clone(), slack.clone(), slots, pace.card_gap, stop.clone());
+    let projector = Projector::new(
+        engine.clone(),
+        slack.clone(),
+        slots,
+        Audiences::new(config.clone(), engine.store().clone()),
+        pace.card_gap,
+        stop.clone(),
+    );
     let projector = tokio::spawn(projector.run());
     let retain = config.history.keep as usize * config.projects.len();
     tokio::spawn(housekeeping::keep_house(engine.clone(), retain, stop.clone()));
@@ -138,9 +146,11 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");
     }
-    let people = Arc::new(People::new(slack.clone()));
+    let people = Arc::new(People::new(slack.clone(), engine.clock().clone()));
     let desk = Desk::new(config.clone(), engine.clone(), people);
-    let bot = Arc::new(Bot::new(config.clone(), engine.clone(), slack, desk.clone(), planner));
+    let bot = Bot::new(config.clone(), engine.clone(), slack, desk.clone(), planner);
+    tokio::spawn(bot.clone().serve_the_queues(stop.clone()));
+    let bot = Arc::new(bot);
     let (socket, slack_routes) = match secrets.slack {
         SlackSecret::AppToken(token) => (Some(SocketMode::start(&config.slack.api_url, token, bot)), None),
         SlackSecret::SigningSecret(secret) => (None, Some(http::router(secret, bot))),

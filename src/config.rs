@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, NaiveTime, Utc, Weekday};
+use chrono::{Days, NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
@@ -18,10 +18,12 @@ use toml::de::DeTable;
 use crate::github::{MergeMethod, RepoName};
 use section::{Report, Section, word_setting};
 
+mod freeze;
 mod rules;
 mod secrets;
 mod section;
 
+pub use freeze::{Freeze, Frozen, Window, frozen};
 pub use secrets::{GitHubSecret, Secrets, SlackSecret};
 
 /// Where the configuration is when neither `--config` nor `SHIPMATE_CONFIG` says so.
@@ -325,35 +327,6 @@ impl Default for Timeouts {
             run_watchdog: seconds(10 * MINUTE),
             mergeable: seconds(MINUTE),
             stable_for: seconds(MINUTE),
-        }
-    }
-}
-
-/// A weekly window in which starting needs an override.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Freeze {
-    /// The days on which it begins; empty: every day.
-    pub days: Vec<Weekday>,
-    /// Its beginning.
-    pub from: NaiveTime,
-    /// Its end, exclusive; earlier than `from` means on the next day.
-    pub to: NaiveTime,
-    /// The project's, if `None`.
-    pub time_zone: Option<Tz>,
-    /// Shown to who is refused.
-    pub reason: String,
-}
-
-impl Freeze {
-    /// Whether the window covers this moment; `project_zone` is used if the window names none.
-    pub fn covers(&self, now: DateTime<Utc>, project_zone: Tz) -> bool {
-        let local = now.with_timezone(&self.time_zone.unwrap_or(project_zone));
-        let (today, time) = (local.weekday(), local.time());
-        let begins_on = |day: Weekday| self.days.is_empty() || self.days.contains(&day);
-        if self.from < self.to {
-            begins_on(today) && (self.from..self.to).contains(&time)
-        } else {
-            (begins_on(today) && time >= self.from) || (begins_on(today.pred()) && time < self.to)
         }
     }
 }
@@ -694,25 +667,65 @@ fn read_timeouts(mut section: Section<'_>) -> Timeouts {
 }
 
 fn read_freeze(mut section: Section<'_>) -> Option<Freeze> {
-    let days = section.or("days", Vec::new());
-    let from: Option<NaiveTime> = section.required("from", "\"18:00\"");
-    let to = section.required("to", "\"23:59\"");
-    if from.is_some() && from == to {
-        section.problem(
-            "to",
-            "is the same as `from`, so the window would be empty; make it later",
-        );
-    }
+    let window = read_window(&mut section);
     let time_zone = section.optional("time_zone");
     let reason = section.required("reason", "\"Nobody is at work\"");
     section.finish();
     Some(Freeze {
-        days,
-        from: from?,
-        to: to?,
+        window: window?,
         time_zone,
         reason: reason?,
     })
+}
+
+fn read_window(section: &mut Section<'_>) -> Option<Window> {
+    let days: Vec<Weekday> = section.or("days", Vec::new());
+    let from: Option<NaiveTime> = section.optional("from");
+    let to: Option<NaiveTime> = section.optional("to");
+    let first: Option<NaiveDate> = section.optional("from_date");
+    let last: Option<NaiveDate> = section.optional("until_date");
+    let begins_at = from.unwrap_or(NaiveTime::MIN);
+    match (first, last) {
+        (None, None) => {
+            if from.is_some() && from == to {
+                section.problem(
+                    "to",
+                    "is the same as `from`, so the window would be empty; make it later, or leave both out for whole days",
+                );
+            }
+            Some(Window::Weekly {
+                days,
+                from: begins_at,
+                to: to.unwrap_or(NaiveTime::MIN),
+            })
+        }
+        (Some(first), Some(last)) => {
+            if !days.is_empty() {
+                section.problem(
+                    "days",
+                    "is for weekly windows; remove it, or `from_date` and `until_date`",
+                );
+            }
+            let begins = first.and_time(begins_at);
+            // The last day is frozen, too.
+            let ends = match to {
+                Some(to) => last.and_time(to),
+                None => last.checked_add_days(Days::new(1))?.and_time(NaiveTime::MIN),
+            };
+            if ends <= begins {
+                section.problem("until_date", "is before `from_date`; make it later");
+            }
+            Some(Window::Dated { begins, ends })
+        }
+        (Some(_), None) => {
+            section.problem("from_date", "needs an `until_date` as well: the last day of the freeze");
+            None
+        }
+        (None, Some(_)) => {
+            section.problem("until_date", "needs a `from_date` as well: the first day of the freeze");
+            None
+        }
+    }
 }
 
 type Rule = fn(&str) -> Result<(), String>;

@@ -10,7 +10,7 @@ use shipmate::saga::Clock;
 use shipmate::saga::sled_store::{self, SledStore};
 use shipmate::saga::store::Store as _;
 use shipmate::sandbox::autopilot::{self, Plan};
-use shipmate::sandbox::github::{self, SCENARIOS, Scenario};
+use shipmate::sandbox::github::{self, SCENARIOS, Scenarios};
 use shipmate::sandbox::page::{self, Page};
 use shipmate::sandbox::play::{self, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,9 +74,9 @@ struct SandboxArgs {
     /// How fast GitHub's checks, reviewers and Actions play.
     #[arg(long, value_enum)]
     pace: Option<PaceArg>,
-    /// What kind of day it is; see --list.
+    /// What kind of day it is, or several with commas between; see --list.
     #[arg(long, default_value = "happy")]
-    scenario: Scenario,
+    scenario: Scenarios,
     /// Lists the scenarios.
     #[arg(long)]
     list: bool,
@@ -219,7 +219,7 @@ fn export(config: &Config) -> Result<(), String> {
 async fn sandbox(args: SandboxArgs) -> Result<(), String> {
     if args.list {
         for (_, name, what) in SCENARIOS {
-            say(&format!("{name:<18}{what}"));
+            say(&format!("{name:<21}{what}"));
         }
         return Ok(());
     }

@@ -1,12 +1,17 @@
 //! What a deployment looks like in Slack: from its view, the messages that should stand in the channel and its thread. Pure; the
 //! [`super::projector`] makes Slack agree.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use super::audience::Audience;
+use super::home::holders;
+use crate::config::Project;
+use crate::deploy::notes;
+use crate::deploy::progress::Progress;
 use crate::deploy::text::{self, Medium};
-use crate::deploy::train::Plan;
-use crate::deploy::view::{CarState, CarView, Decision, Question, QuestionKind, Stand, State, StepView, View};
+use crate::deploy::train::{Merged, Plan, Shipped};
+use crate::deploy::view::{CarState, CarView, Decision, Nudge, Question, QuestionKind, Stand, State, StepView, View};
 use crate::deploy::{Item, Ticked, choice};
 use crate::saga::run::choice as engine;
 use crate::slack::Content;
@@ -17,6 +22,10 @@ use crate::slack::text::{escape, truncate};
 const CARD_CARS: usize = 12;
 /// Lines of a list in a message; what is beyond is counted.
 const LIST: usize = 60;
+/// People that one message mentions; beyond that, names are written without a ping.
+const MENTIONS: usize = 20;
+
+mod authors;
 
 /// A message that should be there.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,12 +39,25 @@ pub struct Message {
 /// The slot of the one live message in the channel; everything else stands in its thread.
 pub const CARD: &str = "card";
 
-/// All messages of a deployment, the card first.
-pub fn messages(view: &View, now: DateTime<Utc>) -> Vec<Message> {
+/// All messages of a deployment, the card first; the muted are mentioned in none.
+pub fn messages(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Message> {
+    let mut messages = everything(view, now, audience);
+    for message in &mut messages {
+        message.content = audience.hushed(std::mem::take(&mut message.content));
+    }
+    messages
+}
+
+fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Message> {
     let mut messages = vec![Message {
         slot: CARD.to_owned(),
         content: card(view),
     }];
+    messages.extend(view.queued.map(|since| Message {
+        slot: "from_queue".to_owned(),
+        content: text::started_from_queue(view, since),
+    }));
+    messages.extend(authors::messages(view, audience));
     for decision in &view.decisions {
         messages.push(Message {
             slot: format!("question/{}", decision.key),
@@ -48,7 +70,9 @@ pub fn messages(view: &View, now: DateTime<Utc>) -> Vec<Message> {
             content: asked(view, question),
         });
         messages.extend(reminder(view, question, now));
+        messages.extend(warning(view, question, now));
     }
+    messages.extend(nudges(view, audience));
     if view.is_over() {
         messages.push(Message {
             slot: "outcome".to_owned(),
@@ -80,6 +104,15 @@ fn card(view: &View) -> Content {
         .is_some_and(|shipped| shipped.as_rehearsed == Some(false))
     {
         blocks.push(kit::section(text::NOT_AS_REHEARSED));
+    }
+    if !view.remarks.is_empty() {
+        let remark = |remark: &String| format!("ℹ️ {}", escape(&truncate(remark, 300)));
+        blocks.extend(kit::lines(
+            &view.remarks.iter().take(CARD_CARS).map(remark).collect::<Vec<_>>(),
+        ));
+    }
+    if let Some(passed) = &view.passed {
+        blocks.push(kit::section(&text::passed(view, passed, Medium::Slack)));
     }
     blocks.push(kit::context(&facts(view)));
     let mut controls = Vec::new();
@@ -141,7 +174,8 @@ fn step_detail(step: &StepView) -> String {
     }
 }
 
-fn car_line(view: &CarView) -> String {
+/// A line of the train with how far it is.
+pub fn car_line(view: &CarView) -> String {
     let (emoji, word) = text::car_state(view.state);
     let word = match view.state {
         CarState::Planned => String::new(),
@@ -227,6 +261,19 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
             let title = format!("After the release: {done} of {} done", items.len());
             (title, Vec::new())
         }
+        QuestionKind::Issues { issues, comment } => {
+            let line = |issue: &crate::github::Issue| {
+                let link = kit::link(&issue.html_url, &format!("#{}", issue.number));
+                format!("• {link} {}", escape(&truncate(&issue.title, 120)))
+            };
+            let mut lines: Vec<String> = issues.iter().take(LIST).map(line).collect();
+            if issues.len() > LIST {
+                lines.push(format!("… and {} more", issues.len() - LIST));
+            }
+            lines.push(format!("Each would be told: {}", text::markdown_line(comment)));
+            let title = format!("{} shipped and still open", text::counted(issues.len(), "issue"));
+            (title, kit::lines(&lines))
+        }
         QuestionKind::Unmerged { unmerged, deploy_pr } => {
             let numbers: Vec<String> = unmerged.iter().map(|number| format!("#{number}")).collect();
             let mut text = match numbers.as_slice() {
@@ -246,7 +293,7 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
 }
 
 /// The train: order, authors, heads; who is out and why; rehearsal and version.
-fn train(plan: &Plan) -> Vec<Value> {
+pub fn train(plan: &Plan) -> Vec<Value> {
     let numbered = |(index, car)| format!("{}. {}", index + 1, text::car(car, Medium::Slack));
     let mut lines: Vec<String> = plan.cars.iter().enumerate().take(LIST).map(numbered).collect();
     if plan.cars.len() > LIST {
@@ -313,9 +360,10 @@ fn checklist_row(view: &View, index: usize, item: &Item) -> Value {
         "action_id": format!("tick/{index}/{}", view.id),
         "options": [option.clone()],
     });
-    if item.ticked.is_some() {
+    if let Some(Ticked { by, at }) = &item.ticked {
         boxes["initial_options"] = json!([option]);
-        boxes = kit::confirmed(boxes, "Un-tick?", "Somebody ticked this already.", "Un-tick", "Keep");
+        let ticked = format!("{} {}", Medium::Slack.person(by), Medium::Slack.time(*at));
+        boxes = kit::confirmed(boxes, "Un-tick?", &format!("Ticked by {ticked}."), "Un-tick", "Keep");
     }
     // Slack's client keeps a box's state by its block's id: another state needs another id to be shown.
     let mut row = kit::section_with(&text, boxes);
@@ -442,36 +490,81 @@ pub fn status(view: &View) -> Content {
     content
 }
 
-/// What would ship.
-pub fn dry_run(project: &crate::config::Project, plan: &Plan) -> Content {
-    let title = format!("Dry run of {}: nothing was touched", project.name);
-    let mut blocks = vec![kit::header(&title)];
-    blocks.extend(train(plan));
-    Content {
-        text: escape(&title),
-        blocks: kit::capped(blocks, "… and more."),
+/// The release notes as they are, or as they would be now; `None` while there is no list.
+pub fn notes(project: &Project, view: &View) -> Option<Content> {
+    let version = &view.version.as_ref()?.to;
+    let planned = || Shipped {
+        merged: view
+            .cars
+            .iter()
+            .filter(|car| !is_out(car.state))
+            .map(as_merged)
+            .collect(),
+        skipped: Vec::new(),
+        tip: String::new(),
+        as_rehearsed: None,
+    };
+    let shipped = view.shipped.clone().unwrap_or_else(planned);
+    let url = view.release.as_ref().map(|release| release.url.as_str());
+    let markdown = notes::preview(project, &shipped);
+    let content = text::release_notes(project, version, &markdown, url);
+    Some(match url {
+        Some(_) => content,
+        None => text::preliminary(content),
+    })
+}
+
+fn is_out(state: CarState) -> bool {
+    matches!(state, CarState::Skipped | CarState::PutBack)
+}
+
+/// What isn't merged yet becomes a commit that nobody knows; notes don't name it.
+fn as_merged(car: &CarView) -> Merged {
+    Merged {
+        car: car.car.clone(),
+        commit: car.car.head.clone(),
     }
 }
 
-/// The App Home: what runs now, what waits for this person first.
-pub fn home(views: &[View], user: &str) -> Value {
-    let mut blocks = vec![kit::header("What runs now")];
-    if views.is_empty() {
-        blocks.push(kit::section("Nothing. Type `/deploy start` in a deploy channel."));
-    }
-    let mine = |view: &&View| view.started_by == crate::saga::Actor::Slack(user.to_owned());
-    let (mine, others): (Vec<&View>, Vec<&View>) = views.iter().partition(mine);
-    for view in mine.into_iter().chain(others) {
-        let (emoji, word) = text::state(view.state);
-        let line = format!(
-            "*{}* in <#{}> · {emoji} {word}\n{}",
-            escape(&text::title(view)),
-            escape(&view.channel),
-            text::now(view, Medium::Slack)
-        );
-        blocks.push(kit::section(&line));
-    }
-    json!({ "type": "home", "blocks": kit::capped(blocks, "… and more.") })
+/// Who asked again for what is still waited for; whoever is waited for is mentioned.
+fn nudges(view: &View, audience: &Audience) -> Vec<Message> {
+    let nudge = |(index, nudge): (usize, &Nudge)| {
+        let question = view.questions.iter().find(|question| question.key == nudge.about);
+        let (whom, wait) = match (question, &view.progress, &view.current) {
+            (Some(question), _, _) => (
+                Medium::Slack.holders(&holders(view, question)),
+                text::wait(view, question, Medium::Slack),
+            ),
+            (None, Some(Progress::Approval { reviewers, .. }), Some(current)) if current.key == nudge.about => {
+                let who = |login: &String| audience.mention(login).unwrap_or_else(|| escape(login));
+                let who: Vec<String> = reviewers.iter().take(MENTIONS).map(who).collect();
+                (text::listed(&who, "and"), text::now(view, Medium::Slack))
+            }
+            _ => return None,
+        };
+        let sentence = text::nudged(&nudge.by, &whom, &wait);
+        Some(Message {
+            slot: format!("nudge/{index}"),
+            content: text::private(&sentence),
+        })
+    };
+    view.nudges.iter().enumerate().filter_map(nudge).collect()
+}
+
+/// When people are told that a deadline is near: an hour before, or when a quarter of a shorter time is left.
+fn warned_at(question: &Question) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let deadline = question.deadline?;
+    let lead = ((deadline - question.since) / 4).min(TimeDelta::hours(1));
+    Some((deadline - lead, deadline))
+}
+
+fn warning(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
+    let (at, deadline) = warned_at(question)?;
+    let whom = Medium::Slack.holders(&holders(view, question));
+    (at <= now && now < deadline).then(|| Message {
+        slot: format!("expiry/{}", question.key),
+        content: text::private(&text::expires_soon(question, deadline, &whom)),
+    })
 }
 
 /// When the n-th reminder of a question is due: the gaps double.
@@ -496,9 +589,13 @@ fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Mess
     })
 }
 
-/// When the next reminder of any open question is due.
+/// When the next reminder or warning of any open question is due.
 pub fn next_reminder(view: &View, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let next = |question: &Question| (1..=20).filter_map(|n| reminder_due(question, n)).find(|&at| at > now);
+    let next = |question: &Question| {
+        let reminders = (1..=20).filter_map(|n| reminder_due(question, n));
+        let warning = warned_at(question).map(|(at, _)| at);
+        reminders.chain(warning).filter(|&at| at > now).min()
+    };
     view.questions.iter().filter_map(next).min()
 }
 

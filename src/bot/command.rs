@@ -1,5 +1,9 @@
 //! `/deploy …`: what people can type. One table makes the parser's suggestions and the help, so neither lacks a word of the other.
 
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
 use crate::deploy::train::Selection;
 use crate::deploy::version::Bump;
 
@@ -18,10 +22,10 @@ const fn word(word: &'static str, arguments: &'static str, help: &'static str) -
     Word { word, arguments, help }
 }
 
-const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run]";
+const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run] [--override <reason>]";
 
 /// Every word, in the order of the help.
-pub const WORDS: [Word; 9] = [
+pub const WORDS: [Word; 14] = [
     word(
         "start",
         START,
@@ -39,6 +43,15 @@ pub const WORDS: [Word; 9] = [
         "undo everything; only before the point of no return",
     ),
     word("retry", "", "try again what failed"),
+    word("nudge", "", "mention again whom it waits for"),
+    word("notes", "", "the release notes, as they are or will be"),
+    word(
+        "lock",
+        "<reason> [for 2h|30m|1d]",
+        "let nobody start until it is lifted or its time is over",
+    ),
+    word("unlock", "", "lift the lock"),
+    word("queue", "[cancel]", "who starts next; cancel takes yours out"),
     word("history", "", "the latest deployments"),
     word("show", "<id>", "one deployment"),
     word("whoami", "", "who you are to Shipmate and what you may do here"),
@@ -63,6 +76,23 @@ pub enum Command {
     },
     /// Try again.
     Retry,
+    /// Mention again whom it waits for.
+    Nudge,
+    /// The release notes.
+    Notes,
+    /// Let nobody start.
+    Lock {
+        /// In their words.
+        reason: String,
+        /// `None`: until somebody unlocks.
+        lasting: Option<Duration>,
+    },
+    /// Lift the lock.
+    Unlock,
+    /// Who starts next.
+    Queue,
+    /// Out of the queue.
+    QueueCancel,
     /// The latest.
     History,
     /// One.
@@ -77,12 +107,17 @@ pub enum Command {
 }
 
 /// What is to be shipped.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wish {
     /// Which part of the version counts up; `None`: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bump: Option<Bump>,
     /// Which pull requests.
+    #[serde(default)]
     pub selection: Selection,
+    /// Why it may pass a lock or a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_reason: Option<String>,
 }
 
 /// Reads what was typed.
@@ -113,6 +148,15 @@ pub fn parse(text: &str) -> Result<Command, String> {
             })
         }
         "retry" => alone(Command::Retry),
+        "nudge" => alone(Command::Nudge),
+        "notes" => alone(Command::Notes),
+        "lock" => lock(&rest),
+        "unlock" => alone(Command::Unlock),
+        "queue" => match rest.as_slice() {
+            [] => Ok(Command::Queue),
+            ["cancel"] => Ok(Command::QueueCancel),
+            [other, ..] => Err(format!("`queue` takes `cancel` or nothing, and `{other}` followed")),
+        },
         "history" => alone(Command::History),
         "show" => match rest.as_slice() {
             [id] => Ok(Command::Show { id: (*id).to_owned() }),
@@ -129,6 +173,27 @@ fn unknown_word(typed: &str) -> String {
     match WORDS.iter().min_by_key(|known| distance(known)) {
         Some(near) if distance(near) <= 2 => format!("there is no `{typed}`; did you mean `{}`?", near.word),
         _ => format!("there is no `{typed}`"),
+    }
+}
+
+/// A lock needs a reason, because whoever is refused reads it.
+fn lock(words: &[&str]) -> Result<Command, String> {
+    let (words, lasting) = match words {
+        [reason @ .., "for", time] if time.starts_with(|c: char| c.is_ascii_digit()) => {
+            let lasting = humantime::parse_duration(time)
+                .ok()
+                .filter(|lasting| !lasting.is_zero());
+            let lasting = lasting.ok_or_else(|| format!("`{time}` is no time such as `30m`, `2h` or `1d`"))?;
+            (reason, Some(lasting))
+        }
+        words => (words, None),
+    };
+    match words {
+        [] => Err("`lock` needs a reason, as in `lock database migration for 2h`".to_owned()),
+        words => Ok(Command::Lock {
+            reason: words.join(" "),
+            lasting,
+        }),
     }
 }
 
@@ -155,6 +220,18 @@ fn wish(words: &[&str]) -> Result<(Wish, bool), String> {
                     _ => wish.selection.exclude.extend(numbers),
                 }
             }
+            "--override" => {
+                let mut reason: Vec<&str> = inline.into_iter().collect();
+                while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
+                    reason.push(word);
+                }
+                match reason.join(" ") {
+                    reason if reason.is_empty() => {
+                        return Err("`--override` needs a reason, as in `--override hotfix for the login`".to_owned());
+                    }
+                    reason => wish.override_reason = Some(reason),
+                }
+            }
             flag if flag.starts_with('-') => return Err(format!("there is no option `{flag}`")),
             bump if wish.bump.is_none() => wish.bump = Some(bump.parse()?),
             extra => return Err(format!("`{extra}` is one word too many")),
@@ -167,13 +244,21 @@ fn is_list(word: &str) -> bool {
     word.starts_with(|c: char| c == '#' || c == ',' || c.is_ascii_digit()) && !word.contains('.')
 }
 
-fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
-    let listed = listed.split(',').map(str::trim).filter(|number| !number.is_empty());
+/// Pull request numbers as people list them: `#12, 15`.
+///
+/// # Errors
+/// The word that isn't one.
+pub fn listed_numbers(listed: &str) -> Result<Vec<u64>, String> {
+    let words = listed.split([',', ' ', '\n']).filter(|number| !number.is_empty());
     let number = |number: &str| {
         let digits = number.trim_start_matches('#').parse();
         digits.map_err(|_| format!("`{number}` is no pull request number"))
     };
-    let numbers = listed.map(number).collect::<Result<Vec<u64>, String>>()?;
+    words.map(number).collect()
+}
+
+fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
+    let numbers = listed_numbers(listed)?;
     match numbers.is_empty() {
         true => Err(format!("`{flag}` needs pull request numbers, as in `{flag} #12,#15`")),
         false => Ok(numbers),
@@ -233,6 +318,34 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_has_a_reason_and_perhaps_a_time() {
+        let lock = |reason: &str, seconds: Option<u64>| {
+            Ok(Command::Lock {
+                reason: reason.to_owned(),
+                lasting: seconds.map(Duration::from_secs),
+            })
+        };
+        assert_eq!(
+            parse("lock database migration for 2h"),
+            lock("database migration", Some(7200))
+        );
+        assert_eq!(parse("lock waiting for QA"), lock("waiting for QA", None));
+        assert_eq!(parse("lock cert for 1d"), lock("cert", Some(86_400)));
+        for nonsense in ["lock", "lock for 2h", "lock x for 2parsecs", "lock x for 0s"] {
+            assert!(parse(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn an_override_has_a_reason_of_any_length() {
+        let wish = started("start minor --override hotfix for the login --exclude #3");
+        assert_eq!(wish.override_reason.as_deref(), Some("hotfix for the login"));
+        assert_eq!(wish.selection.exclude, [3]);
+        assert!(parse("start --override").is_err());
+        assert!(parse("start --override --only #3").is_err());
+    }
+
+    #[test]
     fn a_dry_run_is_a_plan() {
         assert!(matches!(parse("start --dry-run"), Ok(Command::Plan(_))));
     }
@@ -240,7 +353,11 @@ mod tests {
     #[test]
     fn every_word_of_the_help_is_understood() {
         for word in WORDS {
-            let argument = if word.word == "show" { "web-1" } else { "" };
+            let argument = match word.word {
+                "show" => "web-1",
+                "lock" => "database migration",
+                _ => "",
+            };
             assert!(parse(&format!("{} {argument}", word.word)).is_ok(), "{}", word.word);
         }
     }

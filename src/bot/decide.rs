@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::command::Wish;
 use super::modals::{self, Context};
-use super::{Bot, Told, told};
+use super::{Asked, Bot, Told, answers, home, told};
 use crate::deploy::decide::{About, Refusal};
 use crate::deploy::view::{QuestionKind, State, View};
 use crate::deploy::{Tick, choice, text};
@@ -30,6 +31,12 @@ impl Bot {
         if let Some(item) = action.action_id.strip_prefix("tick/") {
             return self.tick(item, &action).await;
         }
+        match action.action_id.as_str() {
+            home::MUTE => return self.mute(&action.user).await.map(|()| Told::Nothing),
+            home::UNMUTE => return self.unmute(&action.user).await.map(|()| Told::Nothing),
+            answers::START | answers::QUEUE => return self.wished(&action).await,
+            _ => {}
+        }
         let click: Option<Click> = action
             .value
             .as_deref()
@@ -45,6 +52,28 @@ impl Bot {
             },
             (_, None) => Ok(Told::Privately(text::stale_button())),
         }
+    }
+
+    /// A button that carries what was wished for: to the start dialogue, or into the queue.
+    async fn wished(&self, action: &Action) -> Result<Told, String> {
+        let channel = action.channel.as_deref().unwrap_or_default();
+        let project = self.0.config.project_of_channel(channel).cloned();
+        let wish: Option<Wish> = action
+            .value
+            .as_deref()
+            .and_then(|value| serde_json::from_str(value).ok());
+        let (Some(project), Some(wish)) = (project, wish) else {
+            return Ok(Told::Privately(text::stale_button()));
+        };
+        if action.action_id == answers::START {
+            let (trigger, url) = (&action.trigger_id, &action.response_url);
+            return self.open_start(&project, &wish, &action.user, trigger, url).await;
+        }
+        let asked = Asked {
+            user: &action.user,
+            id: &action.id,
+        };
+        self.join_queue(&project, wish, asked).await
     }
 
     fn find(&self, deployment: &str) -> Result<Option<View>, String> {
@@ -96,7 +125,7 @@ impl Bot {
     }
 
     /// Opens a modal after the acknowledgement; a trigger lives three seconds.
-    fn open(&self, trigger_id: &str, response_url: &str, view: Value) {
+    pub(super) fn open(&self, trigger_id: &str, response_url: &str, view: Value) {
         let bot = self.clone();
         let (trigger_id, url) = (trigger_id.to_owned(), response_url.to_owned());
         tokio::spawn(async move {
@@ -123,6 +152,9 @@ impl Bot {
     }
 
     pub(super) async fn submission(&self, submission: Submission) -> Result<Ack, String> {
+        if submission.callback_id == modals::START {
+            return self.started(&submission).await;
+        }
         let context: Context = match serde_json::from_str(&submission.private_metadata) {
             Ok(context) => context,
             Err(_) => return Ok(Ack::Empty),
@@ -141,10 +173,28 @@ impl Bot {
                     .await?
                 {
                     Told::Nothing => Ok(Ack::Empty),
-                    Told::Privately(content) => Ok(complaint("reason", &content.text)),
+                    Told::Privately(content) => Ok(complaint("reason", &plain(&content.text))),
                 }
             }
             _ => Ok(Ack::Empty),
+        }
+    }
+
+    async fn started(&self, submission: &Submission) -> Result<Ack, String> {
+        let Some(project) = self.0.config.project(&submission.private_metadata).cloned() else {
+            return Ok(complaint(modals::BUMP, "This project is no longer configured."));
+        };
+        let wish = match modals::wished(&submission.values) {
+            Ok(wish) => wish,
+            Err((block, why)) => return Ok(complaint(&block, &why)),
+        };
+        let asked = Asked {
+            user: &submission.user,
+            id: &submission.id,
+        };
+        match self.start(&project, wish, asked).await? {
+            Told::Nothing => Ok(Ack::Empty),
+            Told::Privately(content) => Ok(complaint(modals::BUMP, &plain(&content.text))),
         }
     }
 
@@ -162,11 +212,16 @@ impl Bot {
         let decided = self.0.desk.edit(about, &selection, self.once(&submission.id)).await;
         match told(decided)? {
             Told::Nothing => Ok(Ack::Empty),
-            Told::Privately(content) => Ok(complaint("order", &content.text)),
+            Told::Privately(content) => Ok(complaint("order", &plain(&content.text))),
         }
     }
 }
 
 fn complaint(block: &str, why: &str) -> Ack {
     Ack::Errors([(block.to_owned(), why.to_owned())].into())
+}
+
+/// A modal's complaints are plain text: markup would be shown as it is written.
+fn plain(mrkdwn: &str) -> String {
+    crate::slack::text::plain(mrkdwn)
 }

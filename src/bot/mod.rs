@@ -3,38 +3,52 @@
 //! An inbound message is checked, made durable and acknowledged here, in that order and at once; whatever needs GitHub or Slack comes after
 //! the acknowledgement. Who may do what is checked against the person who clicks or types, every time.
 //!
-//! Reading order: [`command`] (the words), [`cards`] (what stands in Slack), [`projector`] (makes it so), [`decide`] (what a click does).
+//! Reading order: [`command`] (the words), [`start`] and [`queue`] (who may begin, and when), [`cards`] (what stands in Slack), [`projector`]
+//! (makes it so), [`decide`] (what a click does), [`home`] (each person's own page).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::config::{Config, Project};
 use crate::deploy::decide::{Desk, Refusal};
+use crate::deploy::lock::Obstacle;
 use crate::deploy::text;
+use crate::deploy::train::Plan;
 use crate::deploy::version::Bump;
 use crate::deploy::view::View;
-use crate::deploy::{Deployments, Request, write_request};
-use crate::saga::engine::StartError;
+use crate::deploy::{Deployments, Request};
+use crate::saga::Engine;
 use crate::saga::store::Op;
-use crate::saga::{Actor, Engine};
 use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
 
+pub mod answers;
+pub mod audience;
 pub mod cards;
 pub mod command;
 pub mod decide;
+pub mod home;
 pub mod housekeeping;
 pub mod modals;
+pub mod nudge;
 pub mod plan;
 pub mod projector;
+pub mod queue;
 pub mod slots;
+pub mod start;
 
+use audience::Audiences;
 use command::{Command, Wish};
 use plan::Planner;
 
 /// How many deployments `history` lists.
 const LATEST: usize = 10;
+/// A dry run's list is offered in the start dialogue for so long.
+const PLAN_KEPT: TimeDelta = TimeDelta::minutes(15);
 
 /// The inbound side of the bot.
 #[derive(Clone)]
@@ -44,18 +58,33 @@ struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
     slack: Arc<dyn Slack>,
+    audience: Audiences,
     desk: Desk,
     planner: Planner,
+    /// By project: when the last dry run was made, and what it found.
+    plans: Mutex<HashMap<String, (DateTime<Utc>, Arc<Plan>)>>,
+    /// Somebody joined a queue.
+    queued: Notify,
+}
+
+/// Who asks, and the id that a redelivery of the same message has in common with it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    user: &'a str,
+    id: &'a str,
 }
 
 impl Wish {
     /// As a project's request; what isn't said is as configured.
-    fn of(self, project: &Project) -> Request {
+    fn of(self, project: &Project, passed: Vec<Obstacle>) -> Request {
         Request {
             bump: self.bump.unwrap_or(Bump::By(project.bump)),
             project: project.clone(),
             selection: self.selection,
-            override_reason: None,
+            // An override of nothing is none.
+            override_reason: self.override_reason.filter(|_| !passed.is_empty()),
+            passed,
+            queued: None,
         }
     }
 }
@@ -78,6 +107,9 @@ impl Bot {
         planner: Planner,
     ) -> Self {
         Self(Arc::new(Inner {
+            audience: Audiences::new(config.clone(), engine.store().clone()),
+            plans: Mutex::default(),
+            queued: Notify::new(),
             config,
             engine,
             slack,
@@ -102,14 +134,24 @@ impl Bot {
         let Some(project) = self.0.config.project_of_channel(&typed.channel) else {
             return Ok(private(text::wrong_channel(&self.0.config.projects)));
         };
+        let asked = Asked {
+            user: &typed.user,
+            id: &typed.id,
+        };
         let told = match command::parse(&typed.text) {
             Err(complaint) => Told::Privately(help(Some(&complaint))),
             Ok(Command::Help) => Told::Privately(help(None)),
             Ok(Command::Overview | Command::Status) => self.status(project)?,
-            Ok(Command::Start(wish)) => self.start(project, wish, &typed).await?,
-            Ok(Command::Plan(wish)) => self.plan(project, wish, &typed),
+            Ok(Command::Start(wish)) => self.start(project, wish, asked).await?,
+            Ok(Command::Plan(wish)) => self.plan(project, wish, &typed)?,
             Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
             Ok(Command::Retry) => self.retry(project, &typed).await?,
+            Ok(Command::Nudge) => self.nudge(project, asked).await?,
+            Ok(Command::Notes) => self.notes(project)?,
+            Ok(Command::Lock { reason, lasting }) => self.lock(project, reason, lasting, &typed).await?,
+            Ok(Command::Unlock) => self.unlock(project, &typed).await?,
+            Ok(Command::Queue) => self.queue(project)?,
+            Ok(Command::QueueCancel) => self.leave_queue(project, &typed.user).await?,
             Ok(Command::History) => self.history(project)?,
             Ok(Command::Show { id }) => self.show(project, &id)?,
             Ok(Command::Whoami) => self.whoami(project, &typed.user).await,
@@ -120,76 +162,83 @@ impl Bot {
         })
     }
 
-    async fn start(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
-        let holders = &project.permissions.start;
-        let permitted = self
-            .0
-            .desk
-            .among(project, &typed.user, "start a deployment", holders)
-            .await;
-        if let Err(refusal) = permitted {
-            return told(Err(refusal));
-        }
-        let input = write_request(&wish.of(project))?;
-        let by = Actor::Slack(typed.user.clone());
-        match self
-            .engine()
-            .start(&project.name, by, input, self.once(&typed.id))
-            .await
-        {
-            Ok(_) => Ok(Told::Nothing),
-            Err(StartError::Running(id)) => {
-                let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
-                let view = running.map(|journal| View::of(&id, &journal.history()));
-                Ok(Told::Privately(text::already_running(&id, view.as_ref())))
-            }
-            Err(StartError::Seen) => Ok(Told::Nothing),
-            Err(StartError::Draining) => Ok(Told::Privately(text::draining())),
-            Err(StartError::Store(error)) => Err(error.to_string()),
-        }
-    }
-
     /// The whole dry run; its answer comes after the acknowledgement.
-    fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Told {
-        let request = wish.of(project);
-        let bot = self.clone();
-        let url = typed.response_url.clone();
+    fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
+        let obstacles = self.obstacles(project)?.all;
+        let request = wish.clone().of(project, Vec::new());
+        let (bot, url) = (self.clone(), typed.response_url.clone());
         tokio::spawn(async move {
+            let project = &request.project;
             let content = match bot.0.planner.plan(&request).await {
-                Ok(plan) => cards::dry_run(&request.project, &plan),
-                Err(problem) => text::private(&format!("⚠️ The plan failed: {}", crate::slack::text::escape(&problem))),
+                Ok(plan) => {
+                    let content = answers::dry_run(project, &plan, &obstacles, &wish);
+                    bot.remember_plan(&project.name, plan);
+                    content
+                }
+                Err(problem) => text::plan_failed(&problem),
             };
             bot.tell(&url, content).await;
         });
-        Told::Privately(text::planning())
+        Ok(Told::Privately(text::planning()))
+    }
+
+    fn remember_plan(&self, project: &str, plan: Plan) {
+        let entry = (self.engine().clock().now(), Arc::new(plan));
+        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.insert(project.to_owned(), entry);
+    }
+
+    /// What a dry run found lately.
+    fn known_plan(&self, project: &str) -> Option<Arc<Plan>> {
+        let plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, plan) = plans.get(project)?;
+        (self.engine().clock().now() - at < PLAN_KEPT).then(|| plan.clone())
     }
 
     fn status(&self, project: &Project) -> Result<Told, String> {
+        let obstacles = self.obstacles(project)?.all;
+        let line = self.waiting(project)?.len();
+        let running = self.running_view(project)?;
+        Ok(Told::Privately(match running {
+            Some(view) => answers::runs(&view, &obstacles, line),
+            None => answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line),
+        }))
+    }
+
+    fn running_view(&self, project: &Project) -> Result<Option<View>, String> {
         let running = self
             .engine()
             .running(&project.name)
             .map_err(|error| error.to_string())?;
-        Ok(Told::Privately(match running {
-            Some(journal) => cards::status(&View::of(journal.id(), &journal.history())),
-            None => text::nothing_runs(project),
-        }))
+        Ok(running.map(|journal| View::of(journal.id(), &journal.history())))
     }
 
     fn history(&self, project: &Project) -> Result<Told, String> {
+        Ok(Told::Privately(text::history(&self.latest(project, LATEST)?)))
+    }
+
+    /// A project's latest deployments, newest first.
+    fn latest(&self, project: &Project, count: usize) -> Result<Vec<View>, String> {
         let mut views = Vec::new();
         for head in self.engine().store().heads().iter().rev() {
-            let Some(journal) = self.engine().journal(&head.saga).map_err(|error| error.to_string())? else {
-                continue;
-            };
-            let view = View::of(&head.saga, &journal.history());
-            if view.project == project.name {
-                views.push(view);
-            }
-            if views.len() == LATEST {
+            if views.len() == count {
                 break;
             }
+            // Ids are the project's name and a number.
+            if head.saga.rsplit_once('-').is_none_or(|(name, _)| name != project.name) {
+                continue;
+            }
+            let journal = self.engine().journal(&head.saga).map_err(|error| error.to_string())?;
+            views.extend(journal.map(|journal| View::of(&head.saga, &journal.history())));
         }
-        Ok(Told::Privately(text::history(&views)))
+        Ok(views)
+    }
+
+    /// The notes of what runs, or of the last one that has a list.
+    fn notes(&self, project: &Project) -> Result<Told, String> {
+        let views = self.latest(project, LATEST)?;
+        let notes = views.iter().find_map(|view| cards::notes(project, view));
+        Ok(Told::Privately(notes.unwrap_or_else(text::no_notes)))
     }
 
     fn show(&self, project: &Project, id: &str) -> Result<Told, String> {
@@ -268,7 +317,17 @@ impl Bot {
         }
     }
 
+    /// The refusal, if this person isn't among those who may; it stands in the journal of what runs.
+    async fn refusal(&self, project: &Project, user: &str, what: &'static str, holders: &[String]) -> Option<Told> {
+        let refusal = self.0.desk.among(project, user, what, holders).await.err()?;
+        Some(Told::Privately(text::refused(&refusal)))
+    }
+
     async fn tell(&self, response_url: &str, content: Content) {
+        // A click in the Home has none, and the Home itself shows what came of it.
+        if response_url.is_empty() {
+            return;
+        }
         if let Err(error) = self.0.slack.respond(response_url, Respond::Ephemeral, content).await {
             tracing::warn!(%error, "an answer did not reach its person");
         }
@@ -311,13 +370,7 @@ impl Handler for Bot {
             }
             Inbound::Submission(submission) => self.submission(submission).await,
             Inbound::HomeOpened { user, .. } => {
-                let bot = self.clone();
-                tokio::spawn(async move {
-                    let home = cards::home(&bot.running_views(), &user);
-                    if let Err(error) = bot.0.slack.publish_home(&user, home).await {
-                        tracing::warn!(%error, "the App Home can't be shown");
-                    }
-                });
+                self.show_home(&user);
                 Ok(Ack::Empty)
             }
         }

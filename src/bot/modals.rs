@@ -1,20 +1,28 @@
-//! Modals: the list editor and the abort dialogue.
+//! Modals: the start dialogue, the list editor and the abort dialogue.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::command::{Wish, listed_numbers};
+use crate::config::{self, Project};
+use crate::deploy::lock::Obstacle;
 use crate::deploy::text::{self, Medium};
 use crate::deploy::train::{Car, Plan, Reason, Selection};
+use crate::deploy::version::Bump;
 use crate::deploy::view::View;
 use crate::slack::kit;
-use crate::slack::text::{escape, truncate};
+use crate::slack::text::truncate;
 
 /// The list editor's callback id.
 pub const EDIT: &str = "edit_list";
 /// The abort dialogue's callback id.
 pub const ABORT: &str = "abort";
+/// The start dialogue's callback id.
+pub const START: &str = "start";
+/// The start dialogue's field that is always there: what is wrong with the whole is said beside it.
+pub const BUMP: &str = "bump";
 
 /// What a modal carries to its submission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +106,194 @@ pub fn edit(context: &Context, plan: &Plan) -> Value {
     modal(EDIT, "Edit the list", "Rehearse", context, blocks)
 }
 
+/// The version's choice in the start dialogue that needs a number beside it.
+const EXPLICIT: &str = "explicit";
+/// Slack's limit for options of a menu.
+const MENU: usize = 100;
+
+fn input(block: &str, label: &str, hint: &str, element: Value) -> Value {
+    json!({
+        "type": "input",
+        "optional": true,
+        "block_id": block,
+        "label": { "type": "plain_text", "text": label },
+        "hint": { "type": "plain_text", "text": hint },
+        "element": element,
+    })
+}
+
+fn typed(action: &str, initial: Option<String>) -> Value {
+    let mut element = json!({ "type": "plain_text_input", "action_id": action, "max_length": 500 });
+    if let Some(initial) = initial.filter(|initial| !initial.is_empty()) {
+        element["initial_value"] = json!(truncate(&initial, 500));
+    }
+    element
+}
+
+/// Version, who rides, and why it may pass what stands in the way. A plan that was made lately gives names to choose from; without one,
+/// numbers are typed. The private metadata is the project's name.
+pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[Obstacle]) -> Value {
+    let mut blocks = Vec::new();
+    if let Some(sentence) = text::obstacles(obstacles, Medium::Slack) {
+        blocks.push(kit::section(&sentence));
+    }
+    blocks.extend(version_fields(project, wish));
+    blocks.extend(match plan.and_then(|plan| leave_out_menu(plan, &wish.selection)) {
+        Some(menu) => vec![menu],
+        None => number_fields(&wish.selection),
+    });
+    if !obstacles.is_empty() {
+        let mut reason = input(
+            "override",
+            "Reason to start all the same",
+            "Stands in the journal and on the card.",
+            typed("override", wish.override_reason.clone()),
+        );
+        reason["optional"] = json!(false);
+        blocks.push(reason);
+    }
+    json!({
+        "type": "modal",
+        "callback_id": START,
+        "private_metadata": project.name,
+        "title": { "type": "plain_text", "text": truncate(&format!("Deploy {}", project.name), 24) },
+        "submit": { "type": "plain_text", "text": "Start" },
+        "close": { "type": "plain_text", "text": "Back" },
+        "blocks": blocks,
+    })
+}
+
+fn version_fields(project: &Project, wish: &Wish) -> [Value; 2] {
+    let option = |value: &str, label: &str| json!({ "text": { "type": "plain_text", "text": label }, "value": value });
+    let mut options = vec![
+        option("patch", "Patch: 1.2.3 → 1.2.4"),
+        option("minor", "Minor: 1.2.3 → 1.3.0"),
+        option("major", "Major: 1.2.3 → 2.0.0"),
+    ];
+    if project.bump == config::Bump::Calendar {
+        options.push(option("calendar", "Calendar: the date"));
+    }
+    options.push(option(EXPLICIT, "Exactly this one:"));
+    let chosen = match wish.bump.clone().unwrap_or(Bump::By(project.bump)) {
+        Bump::By(config::Bump::Patch) => "patch",
+        Bump::By(config::Bump::Minor) => "minor",
+        Bump::By(config::Bump::Major) => "major",
+        Bump::By(config::Bump::Calendar) => "calendar",
+        Bump::To(_) => EXPLICIT,
+    };
+    let exactly = match &wish.bump {
+        Some(Bump::To(version)) => Some(version.clone()),
+        _ => None,
+    };
+    let initial = options.iter().find(|option| option["value"] == chosen).cloned();
+    let mut menu = json!({ "type": "static_select", "action_id": BUMP, "options": options });
+    if let Some(initial) = initial {
+        menu["initial_option"] = initial;
+    }
+    [
+        json!({
+            "type": "input",
+            "block_id": BUMP,
+            "label": { "type": "plain_text", "text": "Version" },
+            "element": menu,
+        }),
+        input(
+            "version",
+            "Exact version",
+            "Only for \"Exactly this one\": X.Y.Z, higher than now.",
+            typed("version", exactly),
+        ),
+    ]
+}
+
+/// The last dry run's list, with what is left out ticked; `None` if the selection can't be shown by it.
+fn leave_out_menu(plan: &Plan, selection: &Selection) -> Option<Value> {
+    let cars = plan.cars.iter().map(|car| (car.number, option_text(car)));
+    let out = plan.excluded.iter().filter(|out| out.reason == Reason::LeftOut);
+    let out = out.map(|out| (out.number, format!("#{} {} ({})", out.number, out.title, out.author)));
+    let rows: Vec<(u64, String)> = cars.chain(out).take(MENU).collect();
+    let offered = |number: &u64| rows.iter().any(|(offered, _)| offered == number);
+    if rows.is_empty() || !selection.only.is_empty() || !selection.exclude.iter().all(offered) {
+        return None;
+    }
+    let option = |(number, text): &(u64, String)| {
+        json!({
+            "text": { "type": "plain_text", "text": truncate(&Medium::Plain.quote(text), 75) },
+            "value": number.to_string(),
+        })
+    };
+    let left_out = rows.iter().filter(|(number, _)| selection.exclude.contains(number));
+    let left_out: Vec<Value> = left_out.map(option).collect();
+    let mut menu = json!({
+        "type": "multi_static_select",
+        "action_id": "leave_out",
+        "placeholder": { "type": "plain_text", "text": "Everything rides" },
+        "options": rows.iter().map(option).collect::<Vec<_>>(),
+    });
+    if !left_out.is_empty() {
+        menu["initial_options"] = json!(left_out);
+    }
+    let hint = "From the last dry run. You confirm the list before anything is touched.";
+    Some(input("leave_out", "Leave out", hint, menu))
+}
+
+fn number_fields(selection: &Selection) -> Vec<Value> {
+    let listed = |numbers: &[u64]| {
+        let numbers: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
+        Some(numbers.join(", "))
+    };
+    vec![
+        input(
+            "only",
+            "Only these",
+            "Numbers such as #12, #15. Empty: everything that is approved.",
+            typed("only", listed(&selection.only)),
+        ),
+        input(
+            "leave_out",
+            "Leave out",
+            "Numbers such as #12, #15.",
+            typed("leave_out", listed(&selection.exclude)),
+        ),
+    ]
+}
+
+/// What the start dialogue was filled in with.
+///
+/// # Errors
+/// A complaint for a block of the modal.
+pub fn wished(values: &BTreeMap<String, Vec<String>>) -> Result<Wish, (String, String)> {
+    let all = |field: &str| values.get(field).map(Vec::as_slice).unwrap_or_default();
+    let text = |field: &str| {
+        let text = all(field).first().map(|text| text.trim()).unwrap_or_default();
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let at = |block: &str, why: String| (block.to_owned(), crate::slack::text::plain(&why));
+    let bump = match (text(BUMP).as_deref(), text("version")) {
+        (Some(EXPLICIT), Some(version)) => match version.parse() {
+            Ok(Bump::To(version)) => Some(Bump::To(version)),
+            Ok(Bump::By(_)) => return Err(at("version", format!("{version} is no version such as 1.4.0."))),
+            Err(why) => return Err(at("version", why)),
+        },
+        (Some(EXPLICIT), None) => return Err(at("version", "Type the version, such as 1.4.0.".to_owned())),
+        (_, Some(_)) => {
+            let why = "Choose \"Exactly this one\" above, or leave this empty.".to_owned();
+            return Err(at("version", why));
+        }
+        (Some(part), None) => Some(part.parse().map_err(|why| at(BUMP, why))?),
+        (None, None) => None,
+    };
+    let numbers = |field: &str| listed_numbers(&all(field).join(",")).map_err(|why| at(field, format!("{why}.")));
+    Ok(Wish {
+        bump,
+        selection: Selection {
+            only: numbers("only")?,
+            exclude: numbers("leave_out")?,
+        },
+        override_reason: text("override"),
+    })
+}
+
 fn option_text(car: &Car) -> String {
     format!("#{} {} ({})", car.number, car.title, car.author)
 }
@@ -145,25 +341,7 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
 
 /// What an abort would undo, before it does.
 pub fn abort(view: &View) -> Value {
-    let mut lines = vec!["This is undone, newest first, and read back from GitHub:".to_owned()];
-    let retargeted = view.unmerged();
-    if !retargeted.is_empty() {
-        let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
-        lines.push(format!(
-            "• {} go back to `{}`",
-            text::listed(&numbers, "and"),
-            escape(&view.base)
-        ));
-        lines.push(
-            "• reviews that the retarget dismissed are asked for again; the approvals themselves don't come back"
-                .to_owned(),
-        );
-    }
-    if let Some(branch) = &view.branch {
-        lines.push(format!("• the branch `{}` is deleted", escape(branch)));
-    }
-    lines.push("• the workspace is deleted".to_owned());
-    let mut blocks = kit::lines(&lines);
+    let mut blocks = kit::lines(&text::undoes(view));
     blocks.push(json!({
         "type": "input",
         "optional": true,

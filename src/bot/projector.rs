@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audience::Audiences;
 use super::cards::{self, CARD, Message};
 use super::slots::{Posted, Slot, Slots};
 use crate::deploy::Deployments;
@@ -30,6 +31,7 @@ pub struct Projector {
     engine: Engine<Deployments>,
     slack: Arc<dyn Slack>,
     slots: Slots,
+    audience: Audiences,
     /// Between two rounds of a deployment: Slack wants about one message a second in a channel.
     gap: Duration,
     stop: CancellationToken,
@@ -53,6 +55,7 @@ impl Projector {
         engine: Engine<Deployments>,
         slack: Arc<dyn Slack>,
         slots: Slots,
+        audience: Audiences,
         gap: Duration,
         stop: CancellationToken,
     ) -> Self {
@@ -60,6 +63,7 @@ impl Projector {
             engine,
             slack,
             slots,
+            audience,
             gap,
             stop,
         }
@@ -160,7 +164,7 @@ impl Projector {
         let view = View::of(journal.id(), &journal.history());
         let mut posted = self.slots.read(journal.id())?;
         let mut late = None;
-        for message in cards::messages(&view, self.engine.clock().now()) {
+        for message in cards::messages(&view, self.engine.clock().now(), &self.audience.now()) {
             match self.show(&view, &mut posted, message).await {
                 Ok(()) => {}
                 // An edit that has to wait must not keep a question from being asked.

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{NaiveTime, Weekday};
+use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -314,6 +314,14 @@ impl Setting for NaiveTime {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         read_text(value, "a time of day such as \"18:30\"", |text| {
             Self::parse_from_str(text, "%H:%M").ok()
+        })
+    }
+}
+
+impl Setting for NaiveDate {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        read_text(value, "a date in quotes such as \"2026-12-24\"", |text| {
+            text.parse().ok()
         })
     }
 }

@@ -167,8 +167,7 @@ fn an_unreadable_file_says_what_to_do() {
 
 #[test]
 fn a_freeze_window_is_read_on_the_wall_clock_and_may_pass_midnight() {
-    let weekend = Config::parse(EXAMPLE, "example").unwrap().projects[0].freeze[0].clone();
-    let covers = |freeze: &Freeze, moment: &str| freeze.covers(moment.parse().unwrap(), Tz::UTC);
+    let windows = Config::parse(EXAMPLE, "example").unwrap().projects[0].freeze.clone();
     // Friday, 16:00 in Paris, until Saturday, 08:00: two hours from UTC in summer, one in winter.
     for (moment, expected) in [
         ("2026-07-03T13:59:59Z", false),
@@ -178,16 +177,37 @@ fn a_freeze_window_is_read_on_the_wall_clock_and_may_pass_midnight() {
         ("2026-07-03T05:00:00Z", false),
         ("2026-12-04T14:30:00Z", false),
         ("2026-12-04T15:00:00Z", true),
+        ("2026-12-23T22:59:59Z", false),
+        ("2026-12-23T23:00:00Z", true),
+        ("2027-01-02T22:59:59Z", true),
+        ("2027-01-02T23:00:00Z", false),
     ] {
-        assert_eq!(covers(&weekend, moment), expected, "{moment}");
+        let covered = frozen(&windows, moment.parse().unwrap(), Tz::UTC).is_some();
+        assert_eq!(covered, expected, "{moment}");
     }
-    let nightly = Freeze {
-        days: vec![],
-        from: NaiveTime::MIN,
-        to: "06:00:00".parse().unwrap(),
-        time_zone: None,
-        reason: "night".into(),
-    };
-    assert!(covers(&nightly, "2026-07-05T00:00:00Z"));
-    assert!(!covers(&nightly, "2026-07-05T06:00:00Z"));
+}
+
+#[test]
+fn freeze_windows_that_can_not_be_meant_are_named() {
+    let text = format!(
+        r#"{MINIMAL}
+[[projects.freeze]]
+from = "10:00"
+to = "10:00"
+reason = "a"
+[[projects.freeze]]
+from_date = "2026-12-24"
+reason = "b"
+[[projects.freeze]]
+days = ["mon"]
+from_date = "2026-12-24"
+until_date = "2026-12-23"
+reason = "c"
+[[projects.freeze]]
+days = ["someday"]
+until_date = "tomorrow"
+reason = "d"
+"#
+    );
+    insta::assert_snapshot!(problems(&text));
 }

@@ -215,7 +215,7 @@ impl Desk {
     /// Why it wasn't taken.
     pub async fn tick(&self, deployment: &str, tick: Tick, user: &str, also: Vec<Op>) -> Result<(), Refusal> {
         let (journal, _, project) = self.found(deployment)?;
-        let holders = [project.permissions.start.clone(), project.permissions.approve.clone()].concat();
+        let holders = tickers(&project.permissions);
         self.among(project, user, "tick the checklist", &holders).await?;
         let by = Actor::Slack(user.to_owned());
         settled(self.engine.signal(&journal, CHECKLIST, by, json!(tick), also).await)
@@ -234,6 +234,19 @@ impl Desk {
         }
         tracing::info!(user, what, project = project.name, "refused");
     }
+}
+
+/// Who may tick the checklist, and nudge.
+pub fn tickers(permissions: &Permissions) -> Vec<String> {
+    let mut holders = permissions.start.clone();
+    holders.extend(
+        permissions
+            .approve
+            .iter()
+            .filter(|id| !permissions.start.contains(id))
+            .cloned(),
+    );
+    holders
 }
 
 fn same_plan(question: Option<&Question>, seen: Option<&str>) -> Result<(), Refusal> {

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ci;
+use super::progress::CheckState;
 use super::train::{Approval, Reason};
 use crate::config::Project;
-use crate::github::{CheckRun, Permission, PullRequest, Review, ReviewState};
+use crate::github::{CheckRun, CommitStatus, Permission, PullRequest, Review, ReviewState};
 
 /// The latest opinion of each user who has one: `COMMENTED` and `PENDING` are none; `DISMISSED` is one that cancels what came before it.
 /// Deleted accounts have no opinion.
@@ -82,13 +84,15 @@ pub fn disqualified(pull_request: &PullRequest, project: &Project) -> Option<Rea
     }
 }
 
-/// The names of failed checks.
-pub fn red_checks(runs: &[CheckRun]) -> Vec<String> {
-    let failed = |run: &&CheckRun| {
-        run.status == "completed" && !matches!(run.conclusion.as_deref(), Some("success" | "neutral" | "skipped"))
-    };
-    let names: BTreeSet<&str> = runs.iter().filter(failed).map(|run| run.name.as_str()).collect();
-    names.into_iter().map(str::to_owned).collect()
+/// The names of failed checks and statuses, each once.
+pub fn red_checks(runs: &[CheckRun], statuses: &[CommitStatus]) -> Vec<String> {
+    let checks = ci::checks(runs, statuses, &[]);
+    let failed = checks.into_iter().filter(|check| check.state == CheckState::Failed);
+    failed
+        .map(|check| check.name)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 #[cfg(test)]

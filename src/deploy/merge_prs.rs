@@ -6,6 +6,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::eligible::{self, Verdict};
+use super::guard;
 use super::issues;
 use super::progress::Progress;
 use super::train::{Approval, Car, Excluded, Merged, Plan, Reason, Selection, Shipped, VersionPlan};
@@ -35,8 +36,9 @@ pub struct Collected {
     pub cars: Vec<Car>,
     /// May not.
     pub excluded: Vec<Excluded>,
-    /// Open pull requests on top of a car's branch: `(child, parent)`. GitHub moves them when the parent's branch is deleted.
-    pub stacked_on: Vec<(u64, u64)>,
+    /// What the token can't see, in a sentence for people.
+    #[serde(default)]
+    pub blind_spot: Option<String>,
 }
 
 impl Step<World> for FetchApprovedPrs {
@@ -54,8 +56,8 @@ impl Step<World> for FetchApprovedPrs {
         let judged: Vec<Result<Car, Excluded>> = stream::iter(judging).buffered(READS_AT_ONCE).try_collect().await?;
         let mut collected = Collected {
             cars: Vec::new(),
-            excluded: Vec::new(),
-            stacked_on: Vec::new(),
+            excluded: self.elsewhere(world, &open),
+            blind_spot: world.github.blind_spot(),
         };
         for verdict in judged {
             match verdict {
@@ -65,14 +67,6 @@ impl Step<World> for FetchApprovedPrs {
         }
         let place = |car: &Car| self.selection.only.iter().position(|&number| number == car.number);
         collected.cars.sort_by_key(place);
-        for car in &collected.cars {
-            let children = open
-                .iter()
-                .filter(|pr| pr.base.branch == car.head_branch && pr.number != car.number);
-            collected
-                .stacked_on
-                .extend(children.map(|child| (child.number, car.number)));
-        }
         Ok(collected)
     }
 
@@ -82,16 +76,44 @@ impl Step<World> for FetchApprovedPrs {
 }
 
 impl FetchApprovedPrs {
-    async fn judge(&self, world: &World, pr: &PullRequest) -> Result<Result<Car, Excluded>, StepError> {
-        let excluded = |reason| {
-            Ok(Err(Excluded {
-                number: pr.number,
-                title: pr.title.clone(),
-                author: author(pr),
-                url: pr.html_url.clone(),
-                reason,
-            }))
+    /// What doesn't target the base branch and is of interest all the same: stacked on one that does, or asked for by number.
+    fn elsewhere(&self, world: &World, open: &[PullRequest]) -> Vec<Excluded> {
+        let home = world.project.repo.to_string();
+        let parent = |pr: &PullRequest| {
+            let is_base = |other: &&PullRequest| {
+                let here = other
+                    .head
+                    .repo
+                    .as_ref()
+                    .is_some_and(|repo| repo.eq_ignore_ascii_case(&home));
+                here && other.number != pr.number && other.head.branch == pr.base.branch
+            };
+            open.iter().find(is_base).map(|parent| parent.number)
         };
+        let mut excluded = Vec::new();
+        for pr in open.iter().filter(|pr| pr.base.branch != world.project.base_branch) {
+            let reason = match parent(pr) {
+                Some(number) => Reason::StackedOn { number },
+                None if self.selection.only.contains(&pr.number) => Reason::OtherBase {
+                    branch: pr.base.branch.clone(),
+                },
+                None => continue,
+            };
+            excluded.push(without(pr, reason));
+        }
+        let closed = |number: &&u64| open.iter().all(|pr| pr.number != **number);
+        excluded.extend(self.selection.only.iter().filter(closed).map(|&number| Excluded {
+            number,
+            title: String::new(),
+            author: String::new(),
+            url: String::new(),
+            reason: Reason::NotOpen,
+        }));
+        excluded
+    }
+
+    async fn judge(&self, world: &World, pr: &PullRequest) -> Result<Result<Car, Excluded>, StepError> {
+        let excluded = |reason| Ok(Err(without(pr, reason)));
         if let Some(reason) = eligible::disqualified(pr, &world.project) {
             return excluded(reason);
         }
@@ -104,7 +126,10 @@ impl FetchApprovedPrs {
         if self.selection.exclude.contains(&pr.number) || (!only.is_empty() && !only.contains(&pr.number)) {
             return excluded(Reason::LeftOut);
         }
-        let red = eligible::red_checks(&world.github.check_runs(&pr.head.sha).await?);
+        let red = eligible::red_checks(
+            &world.github.check_runs(&pr.head.sha).await?,
+            &world.github.statuses(&pr.head.sha).await?,
+        );
         if !red.is_empty() {
             return excluded(Reason::RedChecks { names: red });
         }
@@ -120,6 +145,16 @@ impl FetchApprovedPrs {
             issues: linked_issues(world, pr).await?,
             opened_at: pr.created_at,
         }))
+    }
+}
+
+fn without(pr: &PullRequest, reason: Reason) -> Excluded {
+    Excluded {
+        number: pr.number,
+        title: pr.title.clone(),
+        author: author(pr),
+        url: pr.html_url.clone(),
+        reason,
     }
 }
 
@@ -475,11 +510,7 @@ impl Step<World> for LookAgain {
         };
         if look.branch_tip != plan.branch_tip {
             let comparison = world.github.compare(&plan.branch_tip, &look.branch_tip).await?;
-            let line = |commit: &crate::github::Commit| {
-                let title = commit.message.lines().next().unwrap_or_default();
-                format!("{} by {}: {title}", commit.sha.short(), commit.author)
-            };
-            look.foreign = comparison.commits.iter().map(line).collect();
+            look.foreign = comparison.commits.iter().map(ToString::to_string).collect();
         }
         let mut looking = Vec::new();
         for car in &plan.cars {
@@ -591,6 +622,9 @@ pub struct MergePr {
     pub method: MergeMethod,
     /// The branch that it must target.
     pub into: String,
+    /// The tips that the train itself gave that branch, the last one last; none: it is not the train's alone.
+    #[serde(default)]
+    pub known: Vec<String>,
 }
 
 /// A merge.
@@ -600,6 +634,9 @@ pub struct MergeCommit {
     pub commit: Sha,
     /// Who merged it, if it wasn't us (or GitHub doesn't say).
     pub by: Option<String>,
+    /// A tip by somebody else that a person took in before it.
+    #[serde(default)]
+    pub foreign: Option<Sha>,
 }
 
 impl Step<World> for MergePr {
@@ -609,17 +646,30 @@ impl Step<World> for MergePr {
     async fn run(&self, cx: &Context<'_, World>) -> Result<MergeCommit, StepError> {
         let mut poll = Poll::new(&cx.world.project);
         let mut said: Option<String> = None;
+        let mut foreign = None;
+        let mut looked = false;
         loop {
             let pr = cx.world.github.pull_request(self.number).await?;
             if let Some(done) = self.judge(&pr)? {
                 return Ok(done);
+            }
+            if !looked {
+                foreign = guard::foreign_tip(cx, &self.into, &self.known).await?;
+                guard::still_green(cx.world, self.number, &self.head).await?;
+                looked = true;
             }
             let impatient = overdue(cx, cx.world.project.timeouts.mergeable);
             match pr.mergeable {
                 None if !impatient => cx.report(&Progress::Mergeability { number: self.number }).await?,
                 // Right after the previous merge GitHub may still answer for the old base: the merge itself is the arbiter.
                 _ => match cx.world.github.merge(self.number, self.method, &self.head).await? {
-                    MergeOutcome::Merged(commit) => return Ok(MergeCommit { commit, by: None }),
+                    MergeOutcome::Merged(commit) => {
+                        return Ok(MergeCommit {
+                            commit,
+                            by: None,
+                            foreign,
+                        });
+                    }
                     MergeOutcome::BaseModified(message) | MergeOutcome::InProgress(message) if !impatient => {
                         said = Some(message);
                     }
@@ -665,6 +715,7 @@ impl MergePr {
             return Ok(Some(MergeCommit {
                 commit,
                 by: pr.merged_by.clone(),
+                foreign: None,
             }));
         }
         if pr.state == PullRequestState::Closed {
@@ -712,6 +763,9 @@ pub struct CollectMergedPrInfo {
     pub skipped: Vec<Car>,
     /// The rehearsal's tree.
     pub tree: String,
+    /// The tips that the train itself gave the branch.
+    #[serde(default)]
+    pub known: Vec<String>,
 }
 
 impl Step<World> for CollectMergedPrInfo {
@@ -719,8 +773,10 @@ impl Step<World> for CollectMergedPrInfo {
     type Output = Shipped;
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Shipped, StepError> {
+        guard::foreign_tip(cx, &self.branch, &self.known).await?;
         let clone = cx.world.clone_in(&self.workspace).await?;
         let tip = cx.world.git.fetch_branch(&clone, &self.branch).await?;
+        self.has_the_last_merge(cx.world, &tip).await?;
         let tree = cx.world.git.tree(&clone, &tip).await?;
         Ok(Shipped {
             merged: self.merged.clone(),
@@ -732,6 +788,23 @@ impl Step<World> for CollectMergedPrInfo {
 
     async fn observe(&self, _: &Context<'_, World>) -> Result<Option<Shipped>, StepError> {
         Ok(None)
+    }
+}
+
+impl CollectMergedPrInfo {
+    /// What is built on top of a stale tip would be refused later.
+    async fn has_the_last_merge(&self, world: &World, tip: &str) -> Result<(), StepError> {
+        let Some(last) = self.merged.last().filter(|last| last.commit.as_str() != tip) else {
+            return Ok(());
+        };
+        let status = world.github.compare(last.commit.as_str(), tip).await?.status;
+        match status.as_str() {
+            "ahead" | "identical" => Ok(()),
+            _ => Err(StepError::transient(format!(
+                "{} does not show the merge of #{} yet",
+                self.branch, last.car.number
+            ))),
+        }
     }
 }
 

@@ -7,13 +7,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_value, json, to_value};
 
-use crate::config::Project;
+use crate::config::{CloseIssues, Project};
 use crate::git;
-use crate::github::Sha;
+use crate::github::{Issue, Sha};
 use crate::saga::history::CheckpointState;
 use crate::saga::run::Skippable;
 use crate::saga::{Actor, Checkpoint, Registry, Saga, Stop, Workflow};
@@ -22,14 +24,18 @@ pub mod ci;
 pub mod decide;
 pub mod deploy_pr;
 pub mod eligible;
+pub mod guard;
 pub mod issues;
+pub mod lock;
 pub mod merge_prs;
 pub mod notes;
 pub mod people;
 pub mod post_deploy;
 pub mod progress;
+pub mod resolved;
 pub mod runbook;
 pub mod setup;
+pub mod stacked;
 pub mod stats;
 pub mod text;
 pub mod timeline;
@@ -42,6 +48,7 @@ pub mod world;
 use deploy_pr::{
     BumpVersion, CommitVersionBump, CreatePullRequest, DeployPr, PushVersionBump, RequestReview, UpdatePrDescription,
 };
+use lock::Obstacle;
 use merge_prs::{
     AskReviewersAgain, ChangePrBase, CollectMergedPrInfo, FetchApprovedPrs, Look, LookAgain, MergePr, RehearseMerges,
     RestorePrBase,
@@ -50,7 +57,9 @@ use post_deploy::{
     CloseDeployPr, DeleteWorkspace, PostDeployLink, PostReleaseNotes, UpdateReleaseDescription, WaitForRelease,
     WatchDeployRun,
 };
+use resolved::{CommentShipped, FindOpenIssues, ResolveIssue};
 use setup::{CloneRepo, CreateDeployBranch, CreateWorkspace, FetchStaging, PushDeployBranch};
+use stacked::MoveStackedPrs;
 use train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped};
 use version::Bump;
 use wait_and_merge::{MergeDeployPr, WaitForApproval, WaitForCi};
@@ -69,7 +78,16 @@ pub struct Request {
     /// Why it may run although a lock or a freeze window says no.
     #[serde(default)]
     pub override_reason: Option<String>,
+    /// The locks and freezes that it passed for that reason.
+    #[serde(default)]
+    pub passed: Vec<Obstacle>,
+    /// Since when it stood in the queue, if it did.
+    #[serde(default)]
+    pub queued: Option<DateTime<Utc>>,
 }
+
+/// The value of the signal by which a person asks again for what is waited for.
+pub const NUDGE: &str = "nudge";
 
 /// What people can choose at the deployment's own checkpoints.
 pub mod choice {
@@ -87,6 +105,10 @@ pub mod choice {
     pub const DROP: &str = "drop";
     /// Everything on the checklist is ticked.
     pub const DONE: &str = "done";
+    /// After the release: the resolved issues are commented on and closed.
+    pub const CLOSE_ISSUES: &str = "close_issues";
+    /// After the release: the resolved issues are commented on.
+    pub const COMMENT_ISSUES: &str = "comment_issues";
     /// After stopping: unmerged pull requests go back.
     pub const PUT_BACK: &str = "put_back";
     /// After stopping: and the deploy pull request is closed.
@@ -114,7 +136,7 @@ pub async fn deploy(saga: &Saga<World>, request: &Request) -> Result<(), Stop> {
     let plan = pass_the_point_of_no_return(saga, request, &ready, plan).await?;
     let shipped = merge_the_train(saga, &ready, &plan).await?;
     let (deploy_pr, head) = open_the_deploy_pr(saga, request, &ready, &plan, &shipped).await?;
-    let commit = get_it_merged(saga, request, &deploy_pr, &head).await?;
+    let commit = get_it_merged(saga, request, &plan, &deploy_pr, &head).await?;
     release(saga, request, &ready, &plan, &shipped, &deploy_pr, commit).await
 }
 
@@ -236,12 +258,16 @@ async fn plan_the_train(
         base_tip: ready.base_tip.clone(),
     };
     let mut plan = rehearse(saga, request, ready, &in_round("rehearse_merges", round), facts).await?;
-    let notes = [plan.note.take(), text::stacked(&found.stacked_on)];
-    plan.note = notes.into_iter().flatten().reduce(|a, b| format!("{a} {b}"));
+    plan.note = joined([plan.note.take(), found.blind_spot, text::skips_ci(&plan)]);
     match plan.cars.is_empty() {
         true => Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded))),
         false => Ok(plan),
     }
+}
+
+/// Sentences as one text.
+fn joined<const N: usize>(sentences: [Option<String>; N]) -> Option<String> {
+    sentences.into_iter().flatten().reduce(|a, b| format!("{a} {b}"))
 }
 
 /// What a plan is made of.
@@ -281,7 +307,10 @@ async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &st
         version: rehearsed.version,
         method: request.project.merge_method,
         tree: rehearsed.rehearsal.tree,
-        note: rehearsed.rehearsal.note,
+        note: joined([
+            rehearsed.rehearsal.note,
+            rehearsed.rehearsal.proposal.as_ref().map(text::proposal),
+        ]),
     })
 }
 
@@ -466,18 +495,24 @@ async fn drop_dismissed(saga: &Saga<World>, plan: Plan, look: &Look, key: &str) 
 async fn merge_the_train(saga: &Saga<World>, ready: &Ready, plan: &Plan) -> Result<Shipped, Stop> {
     let mut merged = Vec::new();
     let mut skipped = Vec::new();
+    let mut known = vec![plan.branch_tip.clone()];
     for car in &plan.cars {
         let step = MergePr {
             number: car.number,
             head: car.head.clone(),
             method: plan.method,
             into: plan.branch.clone(),
+            known: known.clone(),
         };
         match saga.pivot(format!("merge_pr/{}", car.number), step).await? {
-            Skippable::Done(done) => merged.push(Merged {
-                car: car.clone(),
-                commit: done.commit,
-            }),
+            Skippable::Done(done) => {
+                known.extend(done.foreign.map(String::from));
+                known.push(done.commit.to_string());
+                merged.push(Merged {
+                    car: car.clone(),
+                    commit: done.commit,
+                });
+            }
             Skippable::Skipped => {
                 let step = RestorePrBase {
                     car: car.clone(),
@@ -494,6 +529,7 @@ async fn merge_the_train(saga: &Saga<World>, ready: &Ready, plan: &Plan) -> Resu
         merged,
         skipped,
         tree: plan.tree.clone(),
+        known,
     };
     saga.read("collect_merged_pr_info", collect).await
 }
@@ -545,7 +581,13 @@ async fn open_the_deploy_pr(
     Ok((deploy_pr, Sha::try_from(head).map_err(Stop::Drift)?))
 }
 
-async fn get_it_merged(saga: &Saga<World>, request: &Request, deploy_pr: &DeployPr, head: &Sha) -> Result<Sha, Stop> {
+async fn get_it_merged(
+    saga: &Saga<World>,
+    request: &Request,
+    plan: &Plan,
+    deploy_pr: &DeployPr,
+    head: &Sha,
+) -> Result<Sha, Stop> {
     let ci = WaitForCi {
         number: deploy_pr.number,
         head: head.clone(),
@@ -563,6 +605,12 @@ async fn get_it_merged(saga: &Saga<World>, request: &Request, deploy_pr: &Deploy
             .collect(),
     };
     saga.read("wait_for_approval", approval).await?;
+    let stacked = MoveStackedPrs {
+        children: plan.stacked(),
+        branch: plan.branch.clone(),
+        base: plan.base.clone(),
+    };
+    saga.forward("merge_deploy_pr/stacked", stacked).await?;
     let merge = MergeDeployPr {
         number: deploy_pr.number,
         head: head.clone(),
@@ -610,6 +658,8 @@ async fn release(
         };
         saga.forward("update_release_description", describe).await?;
     }
+    let tag = notes::tag(project, &plan.version.to);
+    let said = notes::shipped_in(&tag, released.as_ref().map(|released| released.url.as_str()));
     let notes = PostReleaseNotes {
         release: released,
         shipped: shipped.clone(),
@@ -620,7 +670,92 @@ async fn release(
     let name = ready.workspace.clone();
     saga.forward("post_release_checklist/workspace", DeleteWorkspace { name })
         .await?;
-    checklist(saga, project).await
+    comment_on_the_shipped(saga, project, shipped, &said).await?;
+    let issues = offer_to_resolve(saga, project, shipped, &said).await?;
+    if issues.is_empty() {
+        return checklist(saga, project).await;
+    }
+    // The checklist doesn't wait for the issues: once it is done, an offer that nobody has taken lapses.
+    let resolving = resolve(saga, &issues, &said).boxed();
+    match select(checklist(saga, project).boxed(), resolving).await {
+        Either::Left((ticked, resolving)) => {
+            ticked?;
+            if !project.checklist.is_empty() {
+                saga.lapse(ISSUES, choice::LEAVE).await?;
+            }
+            resolving.await
+        }
+        Either::Right((resolved, checklist)) => {
+            resolved?;
+            checklist.await
+        }
+    }
+}
+
+async fn comment_on_the_shipped(
+    saga: &Saga<World>,
+    project: &Project,
+    shipped: &Shipped,
+    said: &str,
+) -> Result<(), Stop> {
+    if project.comment_shipped {
+        for merged in &shipped.merged {
+            let step = CommentShipped {
+                number: merged.car.number,
+                text: said.to_owned(),
+            };
+            let key = format!("post_release_checklist/comment/{}", step.number);
+            saga.forward_skippable(key, step).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is asked about the resolved issues.
+const ISSUES: &str = "post_release_checklist/issues";
+
+/// Asks what becomes of the resolved issues that GitHub left open; answers with them.
+async fn offer_to_resolve(
+    saga: &Saga<World>,
+    project: &Project,
+    shipped: &Shipped,
+    said: &str,
+) -> Result<Vec<Issue>, Stop> {
+    if project.close_issues == CloseIssues::Never || shipped.issues().is_empty() {
+        return Ok(Vec::new());
+    }
+    let look = FindOpenIssues {
+        shipped: shipped.clone(),
+    };
+    let open = saga.read("post_release_checklist/open_issues", look).await?;
+    if !open.is_empty() {
+        let question = Checkpoint {
+            data: json!({ "issues": open, "comment": said }),
+            choices: vec![choice::CLOSE_ISSUES, choice::COMMENT_ISSUES, choice::LEAVE],
+            expires: Some((project.timeouts.approval, choice::LEAVE)),
+            ..Checkpoint::default()
+        };
+        saga.ask(ISSUES, question).await?;
+    }
+    Ok(open)
+}
+
+async fn resolve(saga: &Saga<World>, issues: &[Issue], said: &str) -> Result<(), Stop> {
+    let close = match saga.answer(ISSUES).await?.choice.as_str() {
+        choice::CLOSE_ISSUES => true,
+        choice::COMMENT_ISSUES => false,
+        _ => return Ok(()),
+    };
+    for issue in issues {
+        let step = ResolveIssue {
+            number: issue.number,
+            text: said.to_owned(),
+            close,
+        };
+        let key = format!("post_release_checklist/issue/{}", issue.number);
+        saga.forward_skippable(key, step).await?;
+    }
+    Ok(())
 }
 
 async fn checklist(saga: &Saga<World>, project: &Project) -> Result<(), Stop> {

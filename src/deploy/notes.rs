@@ -22,6 +22,14 @@ pub fn marker(deployment: &str) -> String {
     format!("<!-- shipmate:deployment {deployment} -->")
 }
 
+/// What pull requests and issues are told once they have shipped.
+pub fn shipped_in(tag: &str, release: Option<&str>) -> String {
+    match release {
+        Some(url) => format!("Shipped in [{}]({url}).", escape(tag)),
+        None => format!("Shipped in {}.", escape(tag)),
+    }
+}
+
 /// `body` with our region holding `text`: replaced where it is, appended where it isn't. What stands outside it is kept to the byte, and
 /// our text is cut at a line if the whole would be too long.
 pub fn with_region(body: &str, text: &str, limit: usize) -> String {
@@ -128,6 +136,11 @@ pub fn deploy_pr(project: &Project, shipped: &Shipped, version: &VersionPlan, cl
 
 /// The release's region.
 pub fn release(project: &Project, shipped: &Shipped, deploy_pr: u64) -> String {
+    preview(project, shipped) + &format!("\n\nDeployed by #{deploy_pr}.")
+}
+
+/// The same before the deploy pull request is there.
+pub fn preview(project: &Project, shipped: &Shipped) -> String {
     let mut text = format!("## What shipped\n\n{}", pull_requests(shipped));
     let issues = shipped.issues();
     if !issues.is_empty() {
@@ -136,7 +149,7 @@ pub fn release(project: &Project, shipped: &Shipped, deploy_pr: u64) -> String {
             text += &format!("\n- {}", issue_link(project, issue));
         }
     }
-    text + &format!("\n\nDeployed by #{deploy_pr}.")
+    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::github::Sha;
+
 /// How far a step is, or what it waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "progress", rename_all = "snake_case")]
@@ -11,6 +13,13 @@ pub enum Progress {
     Mergeability {
         /// The pull request.
         number: u64,
+    },
+    /// The deploy branch is where somebody else put it; said before a person is asked.
+    Foreign {
+        /// Where.
+        tip: Sha,
+        /// How often people had been asked about this step before.
+        asked: u32,
     },
     /// The checks of the deploy pull request.
     Checks {

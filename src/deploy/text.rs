@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 
 use super::choice;
 use super::decide::Refusal;
+use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
 use super::train::{Excluded, Plan};
-use super::view::{CarState, Current, Decision, Question, QuestionKind, Stand, State, View};
+use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
 use crate::config::Project;
+use crate::git::Proposal;
 use crate::saga::Actor;
 use crate::saga::engine::TooLate;
 use crate::saga::run::choice as engine;
@@ -191,6 +193,8 @@ pub fn choice_label(choice: &str) -> &str {
         engine::SKIP => "Skip this PR",
         engine::STOP => "Stop here",
         engine::UNDO => "Undo everything",
+        choice::CLOSE_ISSUES => "Close them",
+        choice::COMMENT_ISSUES => "Only comment",
         choice::PUT_BACK => "Put them back",
         choice::PUT_BACK_AND_CLOSE => "Put back and close the deploy PR",
         choice::LEAVE => "Leave as it is",
@@ -285,6 +289,10 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         Some(Progress::Mergeability { number }) => {
             format!("Waiting for GitHub to work out whether #{number} can be merged.")
         }
+        Some(Progress::Foreign { tip, .. }) => format!(
+            "Looking at who moved the deploy branch to {}.",
+            medium.quote(tip.short())
+        ),
         Some(Progress::Checks { checks, deadline }) => format!(
             "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
             checks_summary(checks, medium),
@@ -410,6 +418,12 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
                 items.len()
             )
         }
+        QuestionKind::Issues { issues, .. } => format!(
+            "Waiting since {since} for {} to say what becomes of {} that shipped and GitHub left open. If nobody does by {}, or before the checklist is done, they stay open.",
+            who(&view.permissions.approve),
+            counted(issues.len(), "issue"),
+            question.deadline.map(|at| medium.time(at)).unwrap_or_default()
+        ),
         QuestionKind::Unmerged { unmerged, .. } => format!(
             "Stopped. Waiting since {since} for a decision on {} still on the deploy branch. Choose {}.",
             counted(unmerged.len(), "pull request"),
@@ -444,8 +458,11 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
         engine::SKIP => by("⏭️ Skip chosen"),
         engine::STOP => by("🛑 Stop chosen"),
         engine::UNDO => by("↩️ Undo chosen"),
+        choice::CLOSE_ISSUES => by("✅ Closing chosen"),
+        choice::COMMENT_ISSUES => by("💬 Commenting chosen"),
         choice::PUT_BACK => by("↩️ Put back"),
         choice::PUT_BACK_AND_CLOSE => by("↩️ Put back and closed"),
+        choice::LEAVE if decision.by == Actor::Shipmate => "The checklist was done first: left as it is.".to_owned(),
         choice::LEAVE => by("Left as it is"),
         other => by(other),
     }
@@ -464,11 +481,15 @@ pub fn car(car: &super::train::Car, medium: Medium) -> String {
 
 /// A line of those that don't ride.
 pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
+    let number = format!("#{}", excluded.number);
+    let reason = medium.quote(&excluded.reason.to_string());
+    if excluded.url.is_empty() {
+        return format!("{number} · {reason}");
+    }
     format!(
-        "{} {} · {}",
-        medium.link(&excluded.url, &format!("#{}", excluded.number)),
+        "{} {} · {reason}",
+        medium.link(&excluded.url, &number),
         medium.quote(&truncate(&excluded.title, 80)),
-        medium.quote(&excluded.reason.to_string())
     )
 }
 
@@ -538,14 +559,39 @@ pub fn expired(what: &str, limit: Duration) -> String {
     format!("nobody {what} within {}", lasting(limit))
 }
 
-/// What stands on top of the train's branches.
-pub fn stacked(stacked_on: &[(u64, u64)]) -> Option<String> {
-    let line = |(child, parent): &(u64, u64)| format!("#{child} is stacked on #{parent}");
-    let lines: Vec<String> = stacked_on.iter().map(line).collect();
-    (!lines.is_empty()).then(|| {
+/// What would make more of the train ride; it was rehearsed.
+pub fn proposal(proposal: &Proposal) -> String {
+    match proposal {
+        Proposal::Order { cars } => {
+            let order: Vec<String> = cars.iter().map(|number| format!("#{number}")).collect();
+            format!(
+                "More would ride in the order {}: press Edit list to take it.",
+                order.join(", ")
+            )
+        }
+        Proposal::Without { number } => {
+            format!("More would ride without #{number}: press Edit list to leave it out.")
+        }
+    }
+}
+
+/// GitHub starts no workflow for a commit whose message says so, and a squashed deploy pull request may carry its pull requests' titles.
+pub fn skips_ci(plan: &Plan) -> Option<String> {
+    const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
+    let skips = |title: &str| {
+        let title = title.to_lowercase();
+        MARKERS.iter().any(|marker| title.contains(marker))
+    };
+    let numbers: Vec<String> = plan
+        .cars
+        .iter()
+        .filter(|car| skips(&car.title))
+        .map(|car| format!("#{}", car.number))
+        .collect();
+    (!numbers.is_empty()).then(|| {
         format!(
-            "{}: it stays out and may be retargeted by GitHub.",
-            listed(&lines, "and")
+            "The title of {} tells GitHub to skip workflows: should it end up in the deploy merge's message, nothing is deployed. Change it on GitHub.",
+            listed(&numbers, "and")
         )
     })
 }
@@ -612,6 +658,11 @@ fn from_markdown(markdown: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// One line of GitHub's Markdown as Slack's mrkdwn.
+pub fn markdown_line(markdown: &str) -> String {
+    inline(markdown)
 }
 
 /// Links and code kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.
@@ -775,6 +826,20 @@ pub fn nothing_runs(project: &Project) -> Content {
     ))
 }
 
+/// How the last deployment ended, beside "nothing runs".
+pub fn last_one(view: &View) -> String {
+    let (emoji, word) = state(view.state);
+    let ended = view
+        .ended_at
+        .map(|at| format!(" {}", Medium::Slack.time(at)))
+        .unwrap_or_default();
+    format!(
+        "The last one was `{}`, *{}*: {emoji} {word}{ended}.",
+        escape(&view.id),
+        escape(&title(view))
+    )
+}
+
 /// `retry` without anything that failed.
 pub fn nothing_to_retry() -> Content {
     private("Nothing waits for a retry.")
@@ -788,6 +853,11 @@ pub fn draining() -> Content {
 /// A dry run has begun.
 pub fn planning() -> Content {
     private("🎼 Rehearsing; the plan comes in a moment. Nothing is touched.")
+}
+
+/// A dry run can't be made.
+pub fn plan_failed(problem: &str) -> Content {
+    private(&format!("⚠️ The plan failed: {}", escape(problem)))
 }
 
 /// A button of a question that is over.
@@ -884,4 +954,268 @@ fn capitalised(text: &str) -> String {
     chars
         .next()
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Why a deployment can't be started now, in one sentence for each obstacle; `None` if nothing keeps it.
+pub fn obstacles(obstacles: &[Obstacle], medium: Medium) -> Option<String> {
+    let sentences: Vec<String> = obstacles
+        .iter()
+        .map(|obstacle| self::obstacle(obstacle, medium))
+        .collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
+    match obstacle {
+        Obstacle::Locked(lock) => {
+            let until = match lock.until {
+                Some(until) => format!("until {}", medium.time(until)),
+                None => "until somebody unlocks".to_owned(),
+            };
+            format!(
+                "🔒 Locked by {} since {} {until}: {}.",
+                medium.person(&lock.by),
+                medium.time(lock.at),
+                medium.quote(&truncate(ended(&lock.reason), 300))
+            )
+        }
+        Obstacle::Frozen(frozen) => {
+            let until = match frozen.until {
+                Some(until) => format!("until {}", medium.time(until)),
+                None => "with no end in sight".to_owned(),
+            };
+            format!(
+                "🧊 Frozen {until}: {}.",
+                medium.quote(&truncate(ended(&frozen.reason), 300))
+            )
+        }
+    }
+}
+
+/// That a start is refused because of locks and freezes, and who may pass them.
+pub fn blocked(project: &Project, obstacles: &[Obstacle]) -> String {
+    format!(
+        "🚫 *{}* can't be deployed now. {} {} may start anyway, with a reason.",
+        escape(&project.name),
+        self::obstacles(obstacles, Medium::Slack).unwrap_or_default(),
+        capitalised(&Medium::Slack.holders(&project.permissions.r#override))
+    )
+}
+
+/// That a deployment was started over locks and freezes, by whom and why.
+pub fn passed(view: &View, passed: &Passed, medium: Medium) -> String {
+    format!(
+        "⚡ Started by {} all the same: {}. {}",
+        medium.person(&view.started_by),
+        medium.quote(&truncate(ended(&passed.reason), 300)),
+        obstacles(&passed.obstacles, medium).unwrap_or_default()
+    )
+}
+
+/// What became of a wish to lock or to unlock.
+pub fn locked(turn: &Turn) -> Option<Content> {
+    let sentence = match turn {
+        Turn::Held(lock) => format!(
+            "🚫 Nothing was changed. {} `/deploy unlock` lifts it.",
+            obstacle(&Obstacle::Locked(lock.clone()), Medium::Slack)
+        ),
+        Turn::Free => "It isn't locked.".to_owned(),
+        Turn::Done(_) | Turn::Seen => return None,
+    };
+    Some(private(&sentence))
+}
+
+/// For everybody in the channel: the lock is set.
+pub fn now_locked(project: &Project, lock: &Lock) -> Content {
+    private(&format!(
+        "*{}* · {} What runs goes on; nobody can start another.",
+        escape(&project.name),
+        obstacle(&Obstacle::Locked(lock.clone()), Medium::Slack)
+    ))
+}
+
+/// For everybody in the channel: the lock is lifted.
+pub fn now_unlocked(project: &Project, lock: &Lock, by: &Actor) -> Content {
+    private(&format!(
+        "*{}* · 🔓 Unlocked by {}. It was locked by {} since {}: {}.",
+        escape(&project.name),
+        Medium::Slack.person(by),
+        Medium::Slack.person(&lock.by),
+        Medium::Slack.time(lock.at),
+        escape(&truncate(ended(&lock.reason), 300))
+    ))
+}
+
+/// A place in the queue.
+pub fn queued(place: usize) -> Content {
+    private(&match place {
+        1 => "🕐 You are next: yours starts by itself when what runs has ended. `/deploy queue cancel` takes it out."
+            .to_owned(),
+        place => format!(
+            "🕐 You are number {place} in the queue: yours starts by itself. `/deploy queue cancel` takes it out."
+        ),
+    })
+}
+
+/// No place is left in the queue.
+pub fn queue_full(places: usize) -> Content {
+    private(&format!(
+        "🚫 The queue is full: {places} wait already. `/deploy queue` shows who."
+    ))
+}
+
+/// Who waits in the queue: person and since when.
+pub fn queue(line: &[(Actor, DateTime<Utc>)]) -> Content {
+    let row = |(index, (who, at)): (usize, &(Actor, DateTime<Utc>))| {
+        format!(
+            "{}. {} since {}",
+            index + 1,
+            Medium::Slack.person(who),
+            Medium::Slack.time(*at)
+        )
+    };
+    match line {
+        [] => private("Nobody waits in the queue."),
+        line => {
+            let rows: Vec<String> = line.iter().enumerate().map(row).collect();
+            private(&format!("🕐 *Next to start:*\n{}", rows.join("\n")))
+        }
+    }
+}
+
+/// Leaving the queue.
+pub fn left_queue(stood: bool) -> Content {
+    private(match stood {
+        true => "Taken out of the queue.",
+        false => "You don't stand in the queue.",
+    })
+}
+
+/// To somebody whose start from the queue is not made.
+pub fn not_started_from_queue(who: &Actor, why: &str) -> Content {
+    private(&format!(
+        "🕐 {}, your queued start is not made, and you are out of the queue. {why}",
+        Medium::Slack.person(who)
+    ))
+}
+
+/// To somebody whose start came from the queue.
+pub fn started_from_queue(view: &View, since: DateTime<Utc>) -> Content {
+    private(&format!(
+        "🕐 {}, your turn: queued since {}, started {}.",
+        Medium::Slack.person(&view.started_by),
+        Medium::Slack.time(since),
+        Medium::Slack.time(view.started_at)
+    ))
+}
+
+/// A nudge came too soon after another, or nothing waits for people.
+pub fn not_nudged(next: Option<DateTime<Utc>>) -> Content {
+    private(&match next {
+        Some(next) => format!(
+            "Somebody nudged already; the next nudge can be at {}.",
+            Medium::Slack.time(next)
+        ),
+        None => "Nothing waits for people now.".to_owned(),
+    })
+}
+
+/// Somebody asks again for what is waited for; `whom` are mentions.
+pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
+    format!("👋 {whom}: {} asks. {wait}", Medium::Slack.person(by))
+}
+
+/// That a deadline is near, said while there is time.
+pub fn expires_soon(question: &Question, deadline: DateTime<Utc>, whom: &str) -> String {
+    let what = match question.kind {
+        QuestionKind::ConfirmPrList { .. } => "confirms the list",
+        _ => "approves the point of no return",
+    };
+    format!(
+        "⌛ {whom}: if nobody {what} by {}, everything is undone.",
+        Medium::Slack.time(deadline)
+    )
+}
+
+/// No notes yet.
+pub fn no_notes() -> Content {
+    private("There is no list of pull requests yet, so there are no notes.")
+}
+
+/// Notes that nobody has published yet.
+pub fn preliminary(mut notes: Content) -> Content {
+    notes.blocks.truncate(kit::BLOCKS - 1);
+    notes.blocks.push(kit::context(
+        "As they would be now. Nothing is published until the release is there.",
+    ));
+    notes
+}
+
+/// What an abort undoes, one line each.
+pub fn undoes(view: &View) -> Vec<String> {
+    let mut lines = vec!["This is undone, newest first, and read back from GitHub:".to_owned()];
+    let retargeted = view.unmerged();
+    if !retargeted.is_empty() {
+        let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
+        lines.push(format!(
+            "• {} go back to `{}`",
+            listed(&numbers, "and"),
+            escape(&view.base)
+        ));
+        lines.push(
+            "• reviews that the retarget dismissed are asked for again; the approvals themselves don't come back"
+                .to_owned(),
+        );
+    }
+    if let Some(branch) = &view.branch {
+        lines.push(format!("• the branch `{}` is deleted", escape(branch)));
+    }
+    lines.push("• the workspace is deleted".to_owned());
+    lines
+}
+
+/// What authors are told about their pull requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// On the list that people are asked to confirm.
+    Planned,
+    /// No longer on it.
+    Dropped,
+    /// Left out while merging.
+    Skipped,
+    /// Released.
+    Shipped,
+}
+
+/// The first line of what authors are told.
+pub fn fate(fate: Fate, view: &View) -> String {
+    match fate {
+        Fate::Planned => "🎫 On the list:".to_owned(),
+        Fate::Dropped => "⏭️ No longer on the list:".to_owned(),
+        Fate::Skipped => "⏭️ Left out on the way, back on their base:".to_owned(),
+        Fate::Shipped => format!("🚢 Shipped in {}:", escape(&title(view))),
+    }
+}
+
+/// The App Home's words.
+pub mod home {
+    /// Its parts.
+    pub const WAITS: &str = "Waits for you";
+    /// Its parts.
+    pub const IN_FLIGHT: &str = "Your pull requests in flight";
+    /// Its parts.
+    pub const RUNS: &str = "What runs now";
+    /// Nothing waits.
+    pub const NOTHING_WAITS: &str = "Nothing. When a deployment needs you, it stands here.";
+    /// None is on a train.
+    pub const NONE_IN_FLIGHT: &str = "None is on a train now.";
+    /// Whose pull requests?
+    pub const NO_LOGIN: &str =
+        "Shipmate doesn't know your GitHub login; whoever runs it can add you to `[people]` in its configuration.";
+    /// Nothing runs.
+    pub const NOTHING_RUNS: &str = "Nothing. Type `/deploy start` in a deploy channel.";
+    /// Mentions are on.
+    pub const MENTIONED: &str = "You are mentioned when you are needed and when your pull requests move.";
+    /// Mentions are off.
+    pub const MUTED: &str = "You are not mentioned: your name is written without a ping.";
 }

@@ -98,6 +98,18 @@ pub enum Reason {
     NothingToMerge,
     /// Its head could not be fetched as pinned.
     HeadMoved,
+    /// Targets the branch of another pull request.
+    StackedOn {
+        /// That one.
+        number: u64,
+    },
+    /// Wanted by number, but it targets another branch.
+    OtherBase {
+        /// The branch.
+        branch: String,
+    },
+    /// Wanted by number, but no open pull request has it.
+    NotOpen,
     /// Left out on request.
     LeftOut,
 }
@@ -127,6 +139,9 @@ impl fmt::Display for Reason {
             Self::ForkGone => f.write_str("its fork is gone"),
             Self::NothingToMerge => f.write_str("nothing in it that the base branch lacks"),
             Self::HeadMoved => f.write_str("its head moved while we looked"),
+            Self::StackedOn { number } => write!(f, "stacked on #{number}"),
+            Self::OtherBase { branch } => write!(f, "targets {branch}"),
+            Self::NotOpen => f.write_str("no open pull request has this number"),
             Self::LeftOut => f.write_str("left out on request"),
         }
     }
@@ -188,6 +203,12 @@ impl Plan {
         }
         hash.update(format!("{} {} {}\n", self.branch_tip, self.base_tip, self.version.to));
         hex::encode(hash.finalize())[..12].to_owned()
+    }
+
+    /// What is stacked on the train's pull requests: it can't ride, and moves on to the base branch once they are merged.
+    pub fn stacked(&self) -> Vec<u64> {
+        let stacked = |out: &&Excluded| matches!(out.reason, Reason::StackedOn { .. });
+        self.excluded.iter().filter(stacked).map(|out| out.number).collect()
     }
 
     /// How this plan differs from an earlier one, one line each, for people.

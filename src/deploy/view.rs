@@ -4,13 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, from_value};
 
-use super::deploy_pr::DeployPr;
+use super::deploy_pr::{Asked, DeployPr};
+use super::lock::Obstacle;
 use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
-use super::{Item, Request, read_request, ticks};
+use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
+use crate::github::Issue;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
 use crate::saga::{Actor, Event, History, Outcome};
 
@@ -69,6 +71,14 @@ pub struct View {
     pub current: Option<Current>,
     /// Why it is being undone, or was.
     pub undone_because: Option<String>,
+    /// What steps noticed on their way that people should know, one sentence each.
+    pub remarks: Vec<String>,
+    /// Why it was started over locks and freezes, and over which.
+    pub passed: Option<Passed>,
+    /// Since when it stood in the queue, if it did.
+    pub queued: Option<DateTime<Utc>>,
+    /// Who asked again for what it waits for, oldest first.
+    pub nudges: Vec<Nudge>,
     /// What was read back after undoing, line by line; failures among them.
     pub receipt: Vec<ReceiptLine>,
 }
@@ -235,6 +245,13 @@ pub enum QuestionKind {
         /// Item, and who ticked it when.
         items: Vec<Item>,
     },
+    /// What becomes of the issues that shipped and are still open?
+    Issues {
+        /// They.
+        issues: Vec<Issue>,
+        /// What would be said in them.
+        comment: String,
+    },
     /// What becomes of what wasn't merged?
     Unmerged {
         /// Numbers.
@@ -270,6 +287,26 @@ pub struct Current {
     pub since: DateTime<Utc>,
     /// The last error, if it is being tried again, and when.
     pub retrying: Option<(String, DateTime<Utc>)>,
+}
+
+/// An override: recorded with the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passed {
+    /// In the starter's words: escape before showing.
+    pub reason: String,
+    /// What would have kept it from starting.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Somebody asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nudge {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The key of the question or step that was waited for.
+    pub about: String,
 }
 
 /// A line of the receipt.
@@ -327,6 +364,10 @@ impl View {
             progress: None,
             current: current(history),
             undone_because: history.unwinding().map(str::to_owned),
+            remarks: remarks(history),
+            passed: request.as_ref().and_then(passed),
+            queued: request.as_ref().and_then(|request| request.queued),
+            nudges: nudges(history),
             receipt: receipt(history),
         };
         view.cars = plan.map(|plan| cars(history, plan.cars)).unwrap_or_default();
@@ -377,6 +418,25 @@ fn start(history: &History) -> (DateTime<Utc>, Actor, String, Option<Request>) {
         },
         None => (DateTime::UNIX_EPOCH, Actor::Shipmate, String::new(), None),
     }
+}
+
+fn passed(request: &Request) -> Option<Passed> {
+    Some(Passed {
+        reason: request.override_reason.clone()?,
+        obstacles: request.passed.clone(),
+    })
+}
+
+fn nudges(history: &History) -> Vec<Nudge> {
+    let nudge = |record: &std::sync::Arc<crate::saga::Record>| match &record.event {
+        Event::Signalled { key, by, value } if value == NUDGE => Some(Nudge {
+            by: by.clone(),
+            at: record.at,
+            about: key.clone(),
+        }),
+        _ => None,
+    };
+    history.records().iter().filter_map(nudge).collect()
 }
 
 fn output<T: serde::de::DeserializeOwned>(history: &History, key: &str) -> Option<T> {
@@ -642,6 +702,10 @@ fn kind(state: &CheckpointState) -> Option<QuestionKind> {
             step: field(data, "step"),
             error: field(data, "error").unwrap_or_default(),
         },
+        "post_release_checklist" if state.key == "post_release_checklist/issues" => QuestionKind::Issues {
+            issues: field(data, "issues")?,
+            comment: field(data, "comment")?,
+        },
         "post_release_checklist" => QuestionKind::Checklist { items: ticks(state) },
         "stopped" => QuestionKind::Unmerged {
             unmerged: field(data, "unmerged")?,
@@ -660,6 +724,14 @@ fn decision(state: &CheckpointState) -> Option<Decision> {
         by,
         at,
     })
+}
+
+fn remarks(history: &History) -> Vec<String> {
+    let asked: Option<Asked> = output(history, "request_review");
+    let misfits = asked.map(|asked| asked.misfits).unwrap_or_default();
+    let refused = |misfit: &String| format!("GitHub could not ask {misfit}");
+    let moved: Vec<String> = output(history, "merge_deploy_pr/stacked").unwrap_or_default();
+    misfits.iter().map(refused).chain(moved).collect()
 }
 
 fn receipt(history: &History) -> Vec<ReceiptLine> {

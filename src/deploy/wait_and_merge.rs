@@ -174,6 +174,7 @@ impl MergeDeployPr {
             head: self.head.clone(),
             method: self.method,
             into: self.into.clone(),
+            known: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::command::{Invocation, Outcome, Runner};
 use super::name::{check_branch, check_branch_prefix, check_commit, check_path};
-use super::{Blob, Car, Credentials, Expect, Git, Method, Oid, Pushed, Rehearsal, Result, Signature};
+use super::{Blob, Car, Credentials, Error, Expect, Git, Method, Oid, Pushed, Rehearsal, Result, Signature};
 
 /// Set in the clone's configuration when it is whole: a clone that was killed in the middle looks like one otherwise.
 const WHOLE: &str = "shipmate.whole";
@@ -90,6 +90,18 @@ impl GitCli {
         // The blobs that nobody needed were never fetched.
         let write = on_index(words(&["write-tree", "--missing-ok"]));
         Ok(self.runner.succeed(write).await?.line())
+    }
+
+    /// Whether there is no such branch, as git says, or only no answer: see [`Git::remote_branches`].
+    async fn doubted(&self, branch: &str, mut error: Error) -> Error {
+        let missing = ["not found in upstream", "couldn't find remote ref"];
+        if missing.iter().any(|words| error.message.contains(words)) {
+            match self.remote_branches(branch).await {
+                Ok(found) => error.transient = found.iter().any(|(name, _)| name == branch),
+                Err(no_answer) => return no_answer,
+            }
+        }
+        error
     }
 
     async fn push_ref(&self, dir: &Path, source: &str, branch: &str, lease: &str) -> Result<Pushed> {
@@ -218,7 +230,9 @@ impl Git for GitCli {
         .long();
         allow(&clone, check_branch(branch))?;
         allow(&clone, paths.iter().try_for_each(|path| check_path(path)))?;
-        self.runner.succeed(clone).await?;
+        if let Err(error) = self.runner.succeed(clone).await {
+            return Err(self.doubted(branch, error).await);
+        }
         // By stdin: without any path, the arguments would mean "all files of the root".
         let patterns: String = paths.iter().map(|path| sparse_pattern(path)).collect();
         let sparse = Invocation::new(["sparse-checkout", "set", "--no-cone", "--stdin"]);
@@ -252,7 +266,9 @@ impl Git for GitCli {
             .remote()
             .long();
         allow(&fetch, check_branch(branch))?;
-        self.runner.succeed(fetch).await?;
+        if let Err(error) = self.runner.succeed(fetch).await {
+            return Err(self.doubted(branch, error).await);
+        }
         self.must_resolve(dir, &tracking).await
     }
 
@@ -280,9 +296,16 @@ impl Git for GitCli {
 
     async fn remote_branches(&self, prefix: &str) -> Result<Vec<(String, Oid)>> {
         let pattern = format!("refs/heads/{prefix}*");
-        let list = Invocation::new(["ls-remote", "--quiet", "--", self.runner.url(), &pattern]).remote();
+        // HEAD, so that an answer is never empty.
+        let list = Invocation::new(["ls-remote", "--quiet", "--", self.runner.url(), "HEAD", &pattern]).remote();
         allow(&list, check_branch_prefix(prefix))?;
+        let mut no_answer = list.failed("the remote's answer was not git's");
+        no_answer.transient = true;
         let outcome = self.runner.succeed(list).await?;
+        // Git takes a proxy's page for a repository without branches, and says so in good faith.
+        if outcome.stdout.is_empty() && self.runner.url().starts_with("http") {
+            return Err(no_answer);
+        }
         let branches = String::from_utf8_lossy(&outcome.stdout)
             .lines()
             .filter_map(|line| {

@@ -288,7 +288,7 @@ fn tail(text: &str) -> String {
 
 /// Whether another try may help: the network, a server in trouble, or a lock held by another git.
 fn is_transient(message: &str) -> bool {
-    const SIGNS: [&str; 9] = [
+    const SIGNS: [&str; 15] = [
         "Could not resolve host",
         "Connection",
         "timed out",
@@ -298,6 +298,13 @@ fn is_transient(message: &str) -> bool {
         "error: 504",
         "RPC failed",
         "index.lock",
+        // An answer that is not git's, or broke off: a proxy's page, a connection that was cut.
+        "bad line length",
+        "protocol error",
+        "expected flush",
+        "hung up unexpectedly",
+        "unexpected disconnect",
+        "early EOF",
     ];
     const FINAL: [&str; 5] = ["error: 301", "error: 302", "error: 401", "error: 403", "error: 404"];
     let has = |sign: &&str| message.contains(*sign);
@@ -322,6 +329,8 @@ mod tests {
             ("error: RPC failed; curl 18 transfer closed", true),
             ("fatal: Unable to create '/w/.git/index.lock': File exists.", true),
             ("timed out after 1m", true),
+            ("fatal: remote-curl: bad line length character: <htm", true),
+            ("fatal: the remote end hung up unexpectedly", true),
             (
                 "fatal: unable to access 'https://x/': The requested URL returned error: 403",
                 false,

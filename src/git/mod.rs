@@ -130,6 +130,25 @@ pub struct Rehearsal {
     pub tree: Oid,
     /// Set where the rehearsal could not follow the project's method (rebase with git before 2.40) and merged instead.
     pub note: Option<String>,
+    /// Another train, rehearsed too, that takes more of them.
+    #[serde(default)]
+    pub proposal: Option<Proposal>,
+}
+
+/// A change of a train that makes more of it ride.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "proposal")]
+pub enum Proposal {
+    /// Another order.
+    Order {
+        /// Numbers.
+        cars: Vec<u64>,
+    },
+    /// Without this one.
+    Without {
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// Author and committer, fixed so that a redo gives the same SHA.

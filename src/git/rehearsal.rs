@@ -8,10 +8,12 @@ use chrono::DateTime;
 use super::cli::{GitCli, allow};
 use super::command::Invocation;
 use super::name::{check_commit, is_object_name};
-use super::{Car, CarVerdict, Git, Method, Oid, Rehearsal, Result, Signature};
+use super::{Car, CarVerdict, Git, Method, Oid, Proposal, Rehearsal, Result, Signature};
 
 /// The first git whose `merge-tree` takes a merge base, which a rehearsed rebase needs.
 const REBASES_SINCE: (u32, u32) = (2, 40);
+/// Other trains rehearsed at most where the one asked for has conflicts.
+const TRIALS: usize = 6;
 
 impl GitCli {
     pub(super) async fn rehearse_train(
@@ -30,7 +32,7 @@ impl GitCli {
             method => (method, None),
         };
         self.fetch_heads(dir, cars).await?;
-        let mut train = Train {
+        let empty = || Train {
             git: self,
             dir,
             onto,
@@ -38,15 +40,30 @@ impl GitCli {
             tip: onto.to_owned(),
             clean: Vec::new(),
         };
+        let mut train = empty();
         let mut verdicts = Vec::with_capacity(cars.len());
         for car in cars {
             verdicts.push(train.take(car).await?);
+        }
+        let (rides, _) = worth(&verdicts);
+        let mut best = (worth(&verdicts), None);
+        for (proposal, cars) in proposals(cars, &verdicts).into_iter().take(TRIALS) {
+            let mut other = empty();
+            let mut verdicts = Vec::with_capacity(cars.len());
+            for car in cars {
+                verdicts.push(other.take(car).await?);
+            }
+            // Only one that takes more is worth a change.
+            if worth(&verdicts) > best.0 && worth(&verdicts).0 > rides {
+                best = (worth(&verdicts), Some(proposal));
+            }
         }
         Ok(Rehearsal {
             cars: verdicts,
             tree: self.tree(dir, &train.tip).await?,
             tip: train.tip,
             note,
+            proposal: best.1,
         })
     }
 
@@ -82,6 +99,51 @@ impl GitCli {
             false if outcome.stderr.contains("couldn't find remote ref") => Ok(false),
             false => Err(fetch.failed(outcome.stderr)),
         }
+    }
+}
+
+/// How many come in, be it with another one, and whether that is all of them.
+fn worth(verdicts: &[CarVerdict]) -> (usize, bool) {
+    let in_it = |verdict: &&CarVerdict| matches!(verdict, CarVerdict::Clean { .. } | CarVerdict::AlreadyIn { .. });
+    let rides = verdicts.iter().filter(in_it).count();
+    (rides, rides == verdicts.len())
+}
+
+/// Other trains that might take more, the gentlest change first: a conflicting car later or earlier, or without the one that it collides with.
+fn proposals<'a>(cars: &'a [Car], verdicts: &[CarVerdict]) -> Vec<(Proposal, Vec<&'a Car>)> {
+    let mut orders = Vec::new();
+    let mut exclusions: Vec<(Proposal, Vec<&Car>)> = Vec::new();
+    for verdict in verdicts {
+        let CarVerdict::Conflict {
+            number,
+            with: Some(with),
+            ..
+        } = verdict
+        else {
+            continue;
+        };
+        let (moved, rest): (Vec<&Car>, Vec<&Car>) = cars.iter().partition(|car| car.number == *number);
+        let before = rest.iter().position(|car| car.number == *with).unwrap_or(0);
+        for place in [rest.len(), before] {
+            let mut order = rest.clone();
+            order.splice(place..place, moved.iter().copied());
+            let cars = order.iter().map(|car| car.number).collect();
+            orders.push((Proposal::Order { cars }, order));
+        }
+        let without = Proposal::Without { number: *with };
+        if exclusions.iter().all(|(known, _)| *known != without) {
+            exclusions.push((without, cars.iter().filter(|car| car.number != *with).collect()));
+        }
+    }
+    // In turn, so that neither kind uses up all the trials.
+    let (mut orders, mut exclusions) = (orders.into_iter(), exclusions.into_iter());
+    let mut all = Vec::new();
+    loop {
+        let round: Vec<_> = orders.by_ref().take(2).chain(exclusions.next()).collect();
+        if round.is_empty() {
+            return all;
+        }
+        all.extend(round);
     }
 }
 

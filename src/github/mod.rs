@@ -426,6 +426,13 @@ pub struct Commit {
     pub author: String,
 }
 
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let title = self.message.lines().next().unwrap_or_default();
+        write!(f, "{} by {}: {title}", self.sha.short(), self.author)
+    }
+}
+
 /// How `head` stands to `base`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -497,6 +504,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait GitHub: Send + Sync {
+    /// What the token has turned out not to see, in a sentence for people.
+    fn blind_spot(&self) -> Option<String>;
     /// The repository itself.
     async fn repository(&self) -> Result<Repository>;
     /// Pull requests, oldest first, all pages.

@@ -31,6 +31,8 @@ use super::*;
 const WRITE_GAP: Duration = Duration::from_secs(1);
 /// Pages of a hundred; nobody has that many open pull requests.
 const PAGES: usize = 100;
+/// A token that was refused check runs is tried with them again after this long: permissions change.
+const BLIND: Duration = Duration::from_secs(15 * 60);
 /// Answers kept for their ETag.
 const CACHED: usize = 512;
 
@@ -59,8 +61,8 @@ pub struct RestGitHub {
     cache: Mutex<HashMap<String, Cached>>,
     reads: AtomicU64,
     written: AtomicU64,
-    /// A fine-grained token was refused check runs: they have no such permission at all.
-    no_checks: std::sync::atomic::AtomicBool,
+    /// When the token was last refused check runs: fine-grained ones have no such permission at all.
+    no_checks: Mutex<Option<Instant>>,
 }
 
 impl RestGitHub {
@@ -79,7 +81,7 @@ impl RestGitHub {
             cache: Mutex::default(),
             reads: AtomicU64::new(0),
             written: AtomicU64::new(0),
-            no_checks: std::sync::atomic::AtomicBool::new(false),
+            no_checks: Mutex::default(),
         })
     }
 
@@ -184,6 +186,12 @@ impl RestGitHub {
             cache.insert(url.to_owned(), cached);
         }
         Ok((body, next))
+    }
+
+    /// Whether check runs were refused not long ago.
+    fn blind(&self) -> bool {
+        let refused = *self.no_checks.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some_and(|at| at.elapsed() < BLIND)
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<String, Cached>> {
@@ -314,6 +322,14 @@ fn merge_outcome(status: u16, message: &str) -> Option<MergeOutcome> {
 
 #[async_trait]
 impl GitHub for RestGitHub {
+    fn blind_spot(&self) -> Option<String> {
+        self.blind().then(|| {
+            "This token can't see check runs (fine-grained tokens never can), so Actions runs stand in for them: checks by other apps count only if \
+             they are commit statuses."
+                .to_owned()
+        })
+    }
+
     async fn repository(&self) -> Result<Repository> {
         Ok(self.get::<answers::Repository>(&self.path("")).await?.into())
     }
@@ -510,13 +526,13 @@ impl GitHub for RestGitHub {
     }
 
     async fn check_runs(&self, sha: &Sha) -> Result<Vec<CheckRun>> {
-        if !self.no_checks.load(Ordering::Relaxed) {
+        if !self.blind() {
             let path = self.path(&format!("/commits/{sha}/check-runs?filter=latest&per_page=100"));
             match self.list::<answers::CheckRun>(&path, Some("check_runs")).await {
                 Ok(runs) => return Ok(runs.into_iter().map(CheckRun::from).collect()),
                 Err(error) if error.kind == ErrorKind::Forbidden => {
                     tracing::warn!(repo = %self.repo, "this token can't see check runs (fine-grained tokens never can); Actions runs stand in for them");
-                    self.no_checks.store(true, Ordering::Relaxed);
+                    *self.no_checks.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
                 Err(error) => return Err(error),
             }

@@ -44,6 +44,9 @@ pub enum StartError {
     /// This request was taken before.
     #[error("taken before")]
     Seen,
+    /// An expectation in `also` did not hold: look again.
+    #[error("something changed meanwhile")]
+    Changed,
     /// The process is ending.
     #[error("Shipmate is shutting down")]
     Draining,
@@ -177,7 +180,8 @@ impl<F: Workflow> Engine<F> {
     /// Starts a saga for a project: durably, and only if none runs. `also` goes into the same commit.
     ///
     /// # Errors
-    /// [`StartError::Running`] if one runs, [`StartError::Seen`] if a claim in `also` was taken.
+    /// [`StartError::Running`] if one runs, [`StartError::Seen`] if a claim in `also` was taken, [`StartError::Changed`] if an
+    /// expectation in it did not hold.
     pub async fn start(&self, project: &str, by: Actor, input: Value, also: Vec<Op>) -> Result<String, StartError> {
         let (engine, project) = (self.clone(), project.to_owned());
         // In a task of its own: a caller that hangs up must not leave behind a journaled saga that nobody runs.
@@ -221,6 +225,7 @@ impl<F: Workflow> Engine<F> {
             Err(AppendError::Store(StoreError::Taken { .. }) | AppendError::Refused(())) => {
                 return Err(StartError::Seen);
             }
+            Err(AppendError::Store(StoreError::Changed { .. })) => return Err(StartError::Changed),
             Err(AppendError::Store(error)) => {
                 self.fail(&error);
                 return Err(StartError::Store(error));
@@ -487,7 +492,7 @@ impl<F: Workflow> Engine<F> {
     /// A store that fails under a person's click ends the process as one that fails under a step.
     fn noticed<R>(&self, appended: Result<(), AppendError<R>>) -> Result<(), AppendError<R>> {
         if let Err(AppendError::Store(error)) = &appended
-            && !matches!(error, StoreError::Taken { .. })
+            && !error.is_refusal()
         {
             self.fail(error);
         }

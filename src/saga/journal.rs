@@ -350,7 +350,7 @@ impl Journal {
             .await
             .unwrap_or_else(|error| Err(StoreError::Failed(format!("the journal's commit was cut off: {error}"))));
         if let Err(error) = &written
-            && !matches!(error, StoreError::Taken { .. })
+            && !error.is_refusal()
         {
             let _ = self.inner.failed.set(error.clone());
         }

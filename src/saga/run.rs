@@ -449,9 +449,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
     /// Waits, for days if need be, until a person (or the deadline) has decided.
     pub async fn checkpoint(&self, key: &str, checkpoint: Checkpoint) -> Result<Decision, Stop> {
         let settles = checkpoint.settles;
-        if self.history().checkpoint(key).is_none() {
-            self.open(key, checkpoint).await?;
-        }
+        self.ask(key, checkpoint).await?;
         tokio::select! {
             biased;
             decided = self.decided(key) => decided,
@@ -470,6 +468,24 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let look = |history: &History| history.checkpoint(key).and_then(settles);
         let (choice, by) = self.core.journal.wait_for(look).await;
         self.decide_unless_decided(key, choice, by).await
+    }
+
+    /// Asks without waiting: for a question beside others. [`Saga::answer`] waits.
+    pub async fn ask(&self, key: &str, checkpoint: Checkpoint) -> Result<(), Stop> {
+        match self.history().checkpoint(key) {
+            Some(_) => Ok(()),
+            None => self.open(key, checkpoint).await,
+        }
+    }
+
+    /// Waits until a question that was asked is decided.
+    pub async fn answer(&self, key: &str) -> Result<Decision, Stop> {
+        self.decided(key).await
+    }
+
+    /// Decides a question that has lost its point, unless a person was first.
+    pub async fn lapse(&self, key: &str, choice: &str) -> Result<(), Stop> {
+        self.decide_unless_decided(key, choice, Actor::Shipmate).await
     }
 
     pub(super) async fn open(&self, key: &str, checkpoint: Checkpoint) -> Result<(), Stop> {

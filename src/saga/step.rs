@@ -122,6 +122,15 @@ impl<W> Context<'_, W> {
         })
     }
 
+    /// How often this step has failed for good: each time a person was asked what to do.
+    pub fn times_given_up(&self) -> u32 {
+        self.core
+            .journal
+            .history()
+            .step(self.key)
+            .map_or(0, |step| step.given_up)
+    }
+
     /// The last progress this step reported, before a restart too.
     pub fn progress<P: DeserializeOwned>(&self) -> Option<P> {
         let history = self.core.journal.history();

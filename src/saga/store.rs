@@ -41,6 +41,13 @@ pub enum Op {
         /// The key.
         key: String,
     },
+    /// Changes nothing; the commit fails unless this stands under the key: what was decided on is still so.
+    Expect {
+        /// The key.
+        key: String,
+        /// `None`: nothing.
+        value: Option<Value>,
+    },
 }
 
 /// A failed commit or read.
@@ -53,6 +60,12 @@ pub enum StoreError {
         key: String,
         /// What is there.
         value: Value,
+    },
+    /// An expectation found something else: somebody changed it since it was read.
+    #[error("`{key}` has changed")]
+    Changed {
+        /// The key.
+        key: String,
     },
     /// An append found another length: two writers.
     #[error("the journal of {saga} has {found} events where {expected} were expected")]
@@ -70,6 +83,13 @@ pub enum StoreError {
     /// The disk failed or is full: stop and say so; a restart goes on.
     #[error("{0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// A precondition did not hold: nothing was written, and the store is well.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Taken { .. } | Self::Changed { .. })
+    }
 }
 
 /// A journal at a glance.
@@ -163,6 +183,7 @@ impl Store for Memory {
                 Op::Append { saga, records } => data.journals.entry(saga).or_default().extend(records),
                 Op::Claim { key, value } | Op::Put { key, value } => drop(data.values.insert(key, value)),
                 Op::Delete { key } => drop(data.values.remove(&key)),
+                Op::Expect { .. } => {}
             }
         }
         data.commits += 1;
@@ -245,12 +266,7 @@ impl Staged {
                     ours.lengths.insert(saga.clone(), found);
                 }
                 Op::Claim { key, value: ours_now } => {
-                    let staged = ours.values.get(key).or_else(|| self.values.get(key));
-                    let there = match staged {
-                        Some(value) => value.clone(),
-                        None => value(key)?,
-                    };
-                    if let Some(value) = there {
+                    if let Some(value) = self.there(&ours, key, &value)? {
                         return Err(StoreError::Taken {
                             key: key.clone(),
                             value,
@@ -260,11 +276,29 @@ impl Staged {
                 }
                 Op::Put { key, value } => drop(ours.values.insert(key.clone(), Some(value.clone()))),
                 Op::Delete { key } => drop(ours.values.insert(key.clone(), None)),
+                Op::Expect { key, value: expected } => {
+                    if self.there(&ours, key, &value)? != *expected {
+                        return Err(StoreError::Changed { key: key.clone() });
+                    }
+                }
             }
         }
         self.lengths.extend(ours.lengths);
         self.values.extend(ours.values);
         Ok(())
+    }
+
+    /// What will be under a key once everything before has been written.
+    fn there(
+        &self,
+        ours: &Self,
+        key: &str,
+        stored: impl Fn(&str) -> Result<Option<Value>, StoreError>,
+    ) -> Result<Option<Value>, StoreError> {
+        match ours.values.get(key).or_else(|| self.values.get(key)) {
+            Some(staged) => Ok(staged.clone()),
+            None => stored(key),
+        }
     }
 }
 

@@ -83,10 +83,10 @@ pub async fn play(
         }
         tell("GitHub    is exactly as it was before: the clean slate");
     }
-    let expected = match (plan, sandbox.scenario()) {
-        (Plan::Complete, Scenario::NoApproved) => End::Undone,
-        (Plan::Complete, _) => End::Completed,
-        (Plan::AbortAtConfirm | Plan::AbortAtApprove, _) => End::Undone,
+    let expected = match plan {
+        Plan::Complete if sandbox.scenario().has(Scenario::NoApproved) => End::Undone,
+        Plan::Complete => End::Completed,
+        Plan::AbortAtConfirm | Plan::AbortAtApprove => End::Undone,
     };
     match end == expected {
         true => Ok(end),
@@ -131,9 +131,9 @@ async fn people(sandbox: &Sandbox, plan: Plan, tell: &impl Fn(&str)) -> Result<E
                     ));
                 }
                 mend(sandbox, tell).await?;
-                let label = match sandbox.scenario() {
-                    Scenario::NoRun => "Go on without",
-                    _ => "Retry",
+                let label = match sandbox.scenario().has(Scenario::NoRun) {
+                    true => "Go on without",
+                    false => "Retry",
                 };
                 tell(&format!("Chloé     presses {label}"));
                 slack.clicks_label("U0CHLOE", label).await?;
@@ -170,17 +170,15 @@ async fn abort(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
 
 /// What a person would do at GitHub before pressing Retry.
 async fn mend(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
-    match sandbox.scenario() {
-        Scenario::FailingRun => {
-            tell("Chloé     runs the failed job again on GitHub");
-            sandbox.github.rerun(REPO).await
-        }
-        Scenario::FailingChecks => {
-            tell("Chloé     runs the failed check again on GitHub");
-            sandbox.github.rerun_checks(REPO).await
-        }
-        _ => Ok(()),
+    if sandbox.scenario().has(Scenario::FailingChecks) && sandbox.github.has_red_checks(REPO).await {
+        tell("Chloé     runs the failed check again on GitHub");
+        return sandbox.github.rerun_checks(REPO).await;
     }
+    if sandbox.scenario().has(Scenario::FailingRun) {
+        tell("Chloé     runs the failed job again on GitHub");
+        return sandbox.github.rerun(REPO).await;
+    }
+    Ok(())
 }
 
 /// The oldest thing that waits for a person and was not done yet, and a mark to know it by.

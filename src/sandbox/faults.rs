@@ -54,11 +54,15 @@ pub struct Fault {
 /// Called with each request that changes something, before and after it does.
 pub type Hook = Arc<dyn Fn(&str, When) + Send + Sync>;
 
+/// Asked about each request, before and after its effect: what goes wrong with it, if anything. Before, only if no planned fault strikes.
+pub type Gate = Arc<dyn Fn(&str, When) -> Option<Kind> + Send + Sync>;
+
 /// The faults of one double.
 #[derive(Default)]
 pub struct Faults {
     planned: Mutex<Vec<Fault>>,
     hook: Mutex<Option<Hook>>,
+    gate: Mutex<Option<Gate>>,
 }
 
 impl Faults {
@@ -72,6 +76,11 @@ impl Faults {
         *locked(&self.hook) = hook;
     }
 
+    /// Asks the gate about every request from now on, or no longer.
+    pub fn guard(&self, gate: Option<Gate>) {
+        *locked(&self.gate) = gate;
+    }
+
     /// Tells the watcher.
     pub fn tell(&self, request: &str, when: When) {
         let hook = locked(&self.hook).clone();
@@ -82,18 +91,26 @@ impl Faults {
 
     /// The answer that this request gets instead of its own, if a fault strikes.
     pub async fn strike(&self, request: &str, when: When) -> Option<Response> {
-        let kind = {
-            let mut planned = locked(&self.planned);
-            let fault = planned
-                .iter_mut()
-                .find(|fault| fault.times > 0 && fault.when == when && request.contains(&fault.matches))?;
-            fault.times -= 1;
-            fault.kind.clone()
+        let planned = self.planned(request, when);
+        let gate = match (&planned, when) {
+            (Some(_), When::Before) => None,
+            _ => locked(&self.gate).clone(),
         };
+        let gated = gate.and_then(|gate| gate(request, when));
+        let kind = planned.or(gated)?;
         if kind == Kind::Hang {
             std::future::pending::<()>().await;
         }
         Some(kind.response())
+    }
+
+    fn planned(&self, request: &str, when: When) -> Option<Kind> {
+        let mut planned = locked(&self.planned);
+        let fault = planned
+            .iter_mut()
+            .find(|fault| fault.times > 0 && fault.when == when && request.contains(&fault.matches))?;
+        fault.times -= 1;
+        Some(fault.kind.clone())
     }
 }
 

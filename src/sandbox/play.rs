@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::github;
-use super::github::{GitHubDouble, Pace, Scenario};
+use super::github::knobs::Credential;
+use super::github::{GitHubDouble, Pace, Scenario, Scenarios, tokens};
 use super::slack::{self, SlackDouble};
 use crate::config::{Config, GitHubSecret, Secrets, SlackSecret, VersionFile, VersionFileKind};
 
@@ -23,7 +24,7 @@ pub struct Options {
     /// How fast GitHub plays.
     pub pace: Pace,
     /// What kind of day it is.
-    pub scenario: Scenario,
+    pub scenario: Scenarios,
     /// A real repository, and the branches that have pull requests.
     pub adopt: Option<(PathBuf, Vec<String>)>,
     /// Where journals are kept; `None`: in a directory that goes with the sandbox.
@@ -38,7 +39,7 @@ pub struct Sandbox {
     pub slack: SlackDouble,
     /// The bot's configuration.
     pub config: Config,
-    scenario: Scenario,
+    scenario: Scenarios,
     dir: TempDir,
 }
 
@@ -50,7 +51,7 @@ impl Sandbox {
     pub async fn start(options: Options) -> Result<Self, String> {
         let github = GitHubDouble::start(github::Options {
             pace: options.pace,
-            scenario: options.scenario,
+            scenario: options.scenario.clone(),
             adopt: options.adopt,
             more_repos: Vec::new(),
         })
@@ -68,6 +69,9 @@ impl Sandbox {
         config.slack.api_url = slack.api_url();
         config.github.api_url = github.api_url();
         config.github.git_url = github.git_url();
+        if github.credential() == Credential::App {
+            config.github.app_id = Some(tokens::APP_ID);
+        }
         // Everybody's token is their login: `ana` signs in to the dashboard as Ana.
         let hash = |login: &String| hex::encode(Sha256::digest(login));
         config.dashboard.people = config
@@ -83,7 +87,7 @@ impl Sandbox {
             if project.version_files.is_empty() {
                 return Err("the repository has no version file that is known by name: package.json, Cargo.toml, pyproject.toml, VERSION or mix.exs".to_owned());
             }
-            quicken(&mut project.timeouts, options.pace, options.scenario);
+            quicken(&mut project.timeouts, options.pace, &options.scenario);
         }
         Ok(Self {
             github,
@@ -95,8 +99,8 @@ impl Sandbox {
     }
 
     /// What kind of day it is.
-    pub fn scenario(&self) -> Scenario {
-        self.scenario
+    pub fn scenario(&self) -> &Scenarios {
+        &self.scenario
     }
 
     /// The secrets that the doubles take.
@@ -104,7 +108,10 @@ impl Sandbox {
         Secrets {
             slack_bot_token: SecretString::from(self.slack.bot_token()),
             slack: SlackSecret::AppToken(SecretString::from(self.slack.app_token())),
-            github: GitHubSecret::Token(SecretString::from(self.github.token())),
+            github: match self.github.credential() {
+                Credential::App => GitHubSecret::AppPrivateKey(SecretString::from(tokens::APP_KEY)),
+                _ => GitHubSecret::Token(SecretString::from(self.github.token())),
+            },
             github_webhook_secret: Some(SecretString::from("sandbox-webhook-secret")),
             dashboard_token: None,
         }
@@ -141,7 +148,7 @@ fn version_file((path, kind): (&'static str, &'static str)) -> VersionFile {
 }
 
 /// The real waits are made for the real GitHub.
-fn quicken(timeouts: &mut crate::config::Timeouts, pace: Pace, scenario: Scenario) {
+fn quicken(timeouts: &mut crate::config::Timeouts, pace: Pace, scenario: &Scenarios) {
     let (poll_min, poll_max, stable_for) = match pace {
         Pace::Instant => (2, 10, 10),
         Pace::Fast => (60, 400, 500),
@@ -152,7 +159,7 @@ fn quicken(timeouts: &mut crate::config::Timeouts, pace: Pace, scenario: Scenari
     timeouts.stable_for = Duration::from_millis(stable_for);
     timeouts.no_checks_grace = Duration::from_millis(stable_for * 4);
     timeouts.mergeable = Duration::from_millis(poll_max * 60);
-    if scenario == Scenario::NoRun {
+    if scenario.has(Scenario::NoRun) {
         timeouts.run_watchdog = Duration::from_millis(poll_max * 5);
         timeouts.deploy_run = Duration::from_millis(poll_max * 10);
         timeouts.release = Duration::from_millis(poll_max * 5);

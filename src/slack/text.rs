@@ -47,6 +47,28 @@ pub fn truncate(text: &str, max_chars: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// Our mrkdwn where only plain text is shown: times as their fallback, links as their text, people and groups as what they are.
+pub fn plain(mrkdwn: &str) -> String {
+    let mut out = String::with_capacity(mrkdwn.len());
+    let mut rest = mrkdwn;
+    while let Some(open) = rest.find('<') {
+        let Some(close) = rest[open..].find('>') else { break };
+        out += &rest[..open];
+        let token = &rest[open + 1..open + close];
+        out += match (token.split_once('|'), token.chars().next()) {
+            (Some((_, label)), _) => label,
+            (None, Some('@')) => "somebody",
+            (None, Some('!')) => "a user group",
+            (None, Some('#')) => "a channel",
+            (None, _) => token,
+        };
+        rest = &rest[open + close + 1..];
+    }
+    out += rest;
+    let unmarked: String = out.chars().filter(|c| !matches!(c, '*' | '`')).collect();
+    unmarked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
 fn is_entity(text: &str) -> bool {
     ["&amp;", "&lt;", "&gt;"].iter().any(|entity| text.starts_with(entity))
 }
@@ -110,6 +132,17 @@ mod tests {
         assert_eq!(truncate("a&amp;bcd", 7), "a&amp;…");
         assert_eq!(truncate("éé", 1), "…");
         assert_eq!(truncate("x", 0), "");
+    }
+
+    #[test]
+    fn plain_text_has_no_markup_of_ours() {
+        assert_eq!(
+            plain(
+                "🔒 *web* is locked by <@U0BEN> until <!date^1^{time}|12:00 UTC>: `a &amp; b`, see <https://x|the page>."
+            ),
+            "🔒 web is locked by somebody until 12:00 UTC: a & b, see the page."
+        );
+        assert_eq!(plain("<!subteam^S1> may <"), "a user group may <");
     }
 
     proptest! {

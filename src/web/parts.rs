@@ -289,6 +289,14 @@ impl Shown<'_> {
                 p.quiet { "Plan " code { (digest) } ". From here on nothing is undone by itself: what fails is put to a person." }
             },
             QuestionKind::Checklist { items } => self.checklist(items),
+            QuestionKind::Issues { issues, comment } => html! {
+                ul {
+                    @for issue in issues {
+                        li { a href=(issue.html_url) { "#" (issue.number) } " " (issue.title) }
+                    }
+                }
+                p.quiet { "Each would be told: " (comment) }
+            },
             QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. } => html! {},
         };
         html! {

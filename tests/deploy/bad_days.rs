@@ -135,27 +135,3 @@ async fn a_pull_request_that_can_not_be_merged_after_the_first_is_skipped_and_pu
     assert_eq!(stage.github().pull(REPO, 44).await.unwrap().base, "staging");
     stage.closes().await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_foreign_commit_between_the_merges_is_said_on_the_card() {
-    let stage = Stage::new().await;
-    stage.plays_to("Approve").await;
-    let branch = format!("deploy-{}", crate::happy_path::today());
-    let github = stage.github().clone();
-    let pushing = github.clone();
-    github
-        .faults()
-        .watch(Some(std::sync::Arc::new(move |request: &str, when| {
-            if request.contains("pulls/41/merge") && when == shipmate::sandbox::faults::When::After {
-                let (github, branch) = (pushing.clone(), branch.clone());
-                tokio::spawn(async move { github.push(REPO, &branch, "eve", "src/hotfix.js", "1\n").await });
-            }
-        })));
-    stage.ben().clicks("Approve").await;
-    stage
-        .reads("The deploy branch is not what the rehearsal promised")
-        .await;
-    stage.ticks_everything().await;
-    stage.reads("completed · 1.4.3 shipped").await;
-    stage.closes().await;
-}

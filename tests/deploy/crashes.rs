@@ -1,142 +1,120 @@
-//! Crash at journal writes over the whole deployment, forward and while unwinding; restart; the ledger of effects equals the crash-free
-//! run's: nothing lost, nothing twice. The engine's own tests crash at *every* write and around every effect of a toy train; here the whole
-//! product dies at every [`EVERY`]th (`SHIPMATE_CRASH_EVERY=1` for all of them).
+//! Nothing lost, nothing twice: the process dies at each write of its journal, before and after it is durable, and at each of its effects
+//! outside, before and after it takes place; forward, while people are asked and while unwinding; once, and again during the recovery. It
+//! is started again, and what is left at GitHub and in Slack equals what the run without a crash leaves.
+//!
+//! The points come from a recorded run, so a new step is covered by being there. By default a sample is played, spread over all stories;
+//! all of it, with its count and time: `SHIPMATE_CRASH_EVERY=1 cargo test --test deploy crashes -- --nocapture`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::Instant;
 
-use shipmate::sandbox::play::REPO;
-use shipmate::sandbox::slack::{DEPLOYS, Message, Tick, Workspace};
+use futures_util::{StreamExt, stream};
+use shipmate::sandbox::faults::When;
 
-use crate::stage::{LIMIT, Stage};
+use crate::mortal::{Death, Point, Sort};
+use crate::stories::{Effects, Played, STORIES, Story, played};
 
-const EVERY: usize = 9;
+/// Of so many cases one is played by default.
+const EVERY: usize = 97;
+/// Cases at once: each waits for git most of the time.
+const AT_ONCE: usize = 4;
 
-/// What people do at each question.
-#[derive(Clone, Copy, PartialEq)]
-enum Story {
-    Complete,
-    AbortAtApprove,
-}
-
-/// A crash-free run's or a crashed run's effects: GitHub's in order, Slack's posts counted.
-#[derive(Debug, PartialEq)]
-struct Effects {
-    github: Vec<String>,
-    posts: BTreeMap<String, usize>,
-}
-
-async fn effects(stage: &Stage) -> Effects {
-    // The bump's commit holds the time of the start, so its SHA differs from run to run.
-    let stripped = |line: String| match line.starts_with("git push deploy-") {
-        true => line.rsplit_once(' ').map_or(line.clone(), |(rest, _)| rest.to_owned()),
-        false => line,
-    };
-    let github = stage.github().ledger(REPO).await.into_iter().map(stripped).collect();
-    let mut posts = BTreeMap::new();
-    for line in stage
-        .slack()
-        .ledger()
-        .into_iter()
-        .filter(|line| line.starts_with("chat.postMessage"))
-    {
-        *posts.entry(line).or_default() += 1;
-    }
-    Effects { github, posts }
-}
-
-/// Something that a person can do now.
-fn turn(workspace: &Workspace, story: Story) -> Option<&'static str> {
-    let text = workspace.transcript();
-    let has = |part: &str| text.contains(part);
-    let outcome = |message: &Message| {
-        let metadata = message.metadata.as_ref();
-        metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
-    };
-    if workspace.messages.iter().any(outcome) {
-        Some("over")
-    } else if has("[Confirm]") {
-        Some("Confirm")
-    } else if has("[Approve]") {
-        Some(if story == Story::AbortAtApprove {
-            "/deploy abort"
-        } else {
-            "Approve"
-        })
-    } else if has("[ ] Done") {
-        Some("tick")
-    } else {
-        None
+/// What follows the first death: nothing, or another in the recovery, at these places in turn.
+fn second(number: usize) -> Death {
+    let (when, sort, nth) = [
+        (When::Before, Sort::Commit, 0),
+        (When::After, Sort::Commit, 0),
+        (When::Before, Sort::Effect, 0),
+        (When::After, Sort::Effect, 0),
+        (When::After, Sort::Commit, 1),
+        (When::Before, Sort::Commit, 2),
+        (When::After, Sort::Effect, 1),
+    ][number % 7];
+    Death {
+        when,
+        at: Point::Any { sort, nth },
     }
 }
 
-/// Plays the people over a bot that dies at that commit, and is started again.
-async fn played(story: Story, dies_at: Option<u64>) -> (Effects, u64) {
-    let mut stage = Stage::new().await;
-    if dies_at.is_some() {
-        stage.stop().await;
-        stage.boot_over(stage.store.dying_at(dies_at)).await;
-    }
-    let slack = stage.slack().clone();
-    let mut started = false;
-    loop {
-        if !started {
-            started = slack.says("U0ANA", DEPLOYS, "/deploy start").await.is_ok();
+/// Each point of a recorded life, before and after it, alone and with a second death.
+fn cases(points: &[Point]) -> Vec<Vec<Death>> {
+    let mut cases = Vec::new();
+    for point in points {
+        for when in [When::Before, When::After] {
+            let death = Death {
+                when,
+                at: point.clone(),
+            };
+            cases.push(vec![death.clone()]);
+            cases.push(vec![death, second(cases.len() / 2)]);
         }
-        let next = tokio::select! {
-            biased;
-            _ = stage.running().failed() => None,
-            // A click whose acknowledgement was lost in the crash is simply made again.
-            next = slack.wait_for(LIMIT, "the next turn", |workspace| turn(workspace, story)) => Some(next.unwrap()),
-        };
-        match next {
-            None => {
-                stage.stop().await;
-                stage.boot().await;
-                started = !shipmate::saga::store::Store::heads(&stage.store).is_empty();
-            }
-            Some("over") => break,
-            Some("tick") => {
-                for item in ["Log in and out", "Watch the error rate", "Tell support"] {
-                    let _ = slack.ticks_beside("U0BEN", item, Tick::On).await;
-                }
-            }
-            Some("/deploy abort") => drop(slack.says("U0ANA", DEPLOYS, "/deploy abort").await),
-            Some(label) => {
-                let who = if label == "Approve" { "U0BEN" } else { "U0ANA" };
-                let _ = slack.clicks_label(who, label).await;
-            }
-        }
-        let same = |workspace: &Workspace| (turn(workspace, story) != next).then_some(());
-        let _ = slack.wait_for(Duration::from_millis(300), "the answer", same).await;
     }
-    stage.stop().await;
-    let commits = stage.store.commits();
-    let effects = effects(&stage).await;
-    (effects, commits)
+    cases
 }
 
-async fn survives_every_crash(story: Story) {
-    let (golden, commits) = played(story, None).await;
-    let every = std::env::var("SHIPMATE_CRASH_EVERY")
-        .ok()
-        .and_then(|every| every.parse().ok())
-        .unwrap_or(EVERY);
-    let mut cases = 0;
-    for commit in (0..commits).step_by(every) {
-        let (crashed, _) = played(story, Some(commit)).await;
-        assert_eq!(crashed, golden, "after a crash at commit {commit} of {commits}");
-        cases += 1;
+/// What is wrong with a case, or how many processes died in it.
+async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<usize, String> {
+    let Played {
+        effects, died, stage, ..
+    } = played(story, &deaths).await;
+    if effects != *golden {
+        let transcript = stage.slack().transcript();
+        let events = stage.events("web-1");
+        return Err(format!(
+            "{story:?} with {deaths:?}:\n{effects:#?}\nwhere the run without a crash has\n{golden:#?}\n{transcript}\n{events:#?}"
+        ));
     }
-    assert!(cases > 5, "{cases} cases of {commits} commits");
+    stage.closes().await;
+    Ok(died)
+}
+
+fn every() -> usize {
+    let every = std::env::var("SHIPMATE_CRASH_EVERY").ok();
+    every.and_then(|every| every.parse().ok()).unwrap_or(EVERY)
+}
+
+async fn survives_every_crash(story: Story, place: usize) {
+    let began = Instant::now();
+    let golden = played(story, &[]).await;
+    let all = cases(&golden.life.points());
+    let every = every();
+    // Stories begin at different places, so that a sample is spread.
+    let chosen: Vec<Vec<Death>> = all
+        .iter()
+        .skip(place * every / STORIES.len())
+        .step_by(every)
+        .cloned()
+        .collect();
+    let count = chosen.len();
+    let golden = &golden.effects;
+    let results = stream::iter(chosen)
+        .map(|deaths| async move { account(story, deaths, golden).await })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let deaths: usize = results.iter().flatten().sum();
+    let wrong: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    println!(
+        "{story:?}: {count} of {} cases, {deaths} deaths, {} wrong, {:.1} s",
+        all.len(),
+        wrong.len(),
+        began.elapsed().as_secs_f64()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} of {count} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+    assert!(
+        all.len() > 100 && deaths > 0,
+        "{deaths} deaths in {count} of {} cases",
+        all.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_on_the_way_to_the_last_tick_loses_nothing_and_repeats_nothing() {
-    survives_every_crash(Story::Complete).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_on_the_way_back_loses_nothing_and_repeats_nothing() {
-    survives_every_crash(Story::AbortAtApprove).await;
+async fn a_crash_anywhere_loses_nothing_and_repeats_nothing() {
+    for (place, story) in STORIES.into_iter().enumerate() {
+        survives_every_crash(story, place).await;
+    }
 }

@@ -1,94 +1,221 @@
-//! Every outside call meets every fault once; the deployment ends the same.
+//! Every outside call meets every fault: too many requests, errors, silence, broken connections, answers that are none; before the effect of
+//! the call and after it. The deployment ends the same, by itself.
+//!
+//! The calls come from a recorded run, so a new one is covered by being there. By default all calls of a story meet a fault in one run, a run
+//! for each kind of fault; each call alone with each fault, on the way forward and back, with its count and time:
+//! `SHIPMATE_FAULT_EVERY=1 cargo test --test deploy faults -- --nocapture`.
 
-use shipmate::sandbox::faults::{Fault, Kind, When};
-use shipmate::sandbox::github::GitHubDouble;
-use shipmate::sandbox::play::REPO;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use futures_util::{StreamExt, stream};
+use shipmate::sandbox::faults::{Gate, Kind, When};
 
 use crate::stage::Stage;
+use crate::stories::{Effects, Story, plays};
 
-/// Parts of request lines that tell GitHub's calls apart.
-const GITHUB: [&str; 20] = [
-    "GET /api/v3/repos/acme/web/pulls/41/reviews",
-    "GET /api/v3/repos/acme/web/pulls/41/commits",
-    "GET /api/v3/repos/acme/web/pulls/41",
-    "GET /api/v3/repos/acme/web/pulls",
-    "PATCH /api/v3/repos/acme/web/pulls/42",
-    "PUT /api/v3/repos/acme/web/pulls/41/merge",
-    "PUT /api/v3/repos/acme/web/pulls/49/merge",
-    "POST /api/v3/repos/acme/web/pulls/49/requested_reviewers",
-    "PATCH /api/v3/repos/acme/web/pulls/49",
-    "POST /api/v3/repos/acme/web/pulls",
-    "/git/ref/heads/",
-    "/check-runs",
-    "/status",
-    "/rules/branches/",
-    "/collaborators/",
-    "/actions/workflows/",
-    "/actions/runs/",
-    "GET /api/v3/repos/acme/web/releases",
-    "PATCH /api/v3/repos/acme/web/releases",
-    "graphql",
-];
-const SLACK: [&str; 2] = ["chat.postMessage", "chat.update"];
+/// Which of a call's occurrences meets the fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Which {
+    First,
+    Last,
+}
 
-fn inject(github: &GitHubDouble, stage: &Stage, kind: &Kind, when: When) {
-    let fault = |matches: &str| Fault {
-        matches: matches.to_owned(),
-        when,
-        kind: kind.clone(),
-        times: 1,
-    };
-    for call in GITHUB {
-        github.faults().inject(fault(call));
+/// What goes wrong, and when.
+type Fault = (When, Kind);
+
+/// What strikes at once. Slack's own codes are in its client's tests.
+fn quick() -> Vec<Fault> {
+    let error = |status| Kind::Status(status, "Server Error".to_owned());
+    let before = [
+        Kind::RateLimited(Some(0)),
+        error(500),
+        error(502),
+        error(503),
+        Kind::Html,
+        Kind::HalfJson,
+        Kind::Reset,
+    ];
+    let after = [error(500), error(502), Kind::Html, Kind::HalfJson, Kind::Reset];
+    let before = before.into_iter().map(|kind| (When::Before, kind));
+    before
+        .chain(after.into_iter().map(|kind| (When::After, kind)))
+        .collect()
+}
+
+/// What makes the caller wait: for its own deadline, or as long as the other side wants when it doesn't say how long.
+fn slow() -> Vec<Fault> {
+    vec![
+        (When::Before, Kind::Hang),
+        (When::After, Kind::Hang),
+        (When::Before, Kind::RateLimited(None)),
+    ]
+}
+
+/// A request line without numbers, names and SHAs: what kind of call it is.
+fn call(line: &str) -> String {
+    let varying = regex::Regex::new(r"/[0-9a-f]{40}\b|/\d+|/deploy-\d{8}(-\d+)?|/v\d+\.\d+\.\d+").unwrap();
+    varying.replace_all(line, "/*").into_owned()
+}
+
+/// Counts calls, and has one go wrong when its turn comes.
+#[derive(Default)]
+struct Counter(Mutex<BTreeMap<String, usize>>);
+
+impl Counter {
+    fn counts(
+        self: &Arc<Self>,
+        on: &Stage,
+        strikes: impl Fn(&str, usize, When) -> Option<Kind> + Send + Sync + 'static,
+    ) {
+        let counter = self.clone();
+        let gate: Gate = Arc::new(move |line: &str, when| {
+            let mut counted = counter.0.lock().unwrap();
+            let seen = counted.entry(call(line)).or_default();
+            *seen += usize::from(when == When::Before);
+            strikes(&call(line), *seen, when)
+        });
+        on.github().faults().guard(Some(gate.clone()));
+        on.slack().faults().guard(Some(gate));
     }
-    for call in SLACK {
-        stage.slack().faults().inject(fault(call));
+
+    fn calls(&self) -> BTreeMap<String, usize> {
+        self.0.lock().unwrap().clone()
     }
 }
 
-async fn ends_the_same(kind: Kind, when: When) {
-    let calm = Stage::new().await;
-    calm.plays_to("").await;
-    calm.ticks_everything().await;
-    calm.reads("completed · 1.4.3 shipped").await;
-    let expected = calm.github().ledger(REPO).await;
-    calm.closes().await;
-
-    let stage = Stage::new().await;
-    inject(stage.github(), &stage, &kind, when);
-    stage.plays_to("").await;
-    stage.ticks_everything().await;
-    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
-    let effects = stage.github().ledger(REPO).await;
-    let strip = |lines: Vec<String>| {
-        lines
-            .into_iter()
-            .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(strip(effects), strip(expected), "{kind:?} {when:?}");
+/// A story with what strikes; its effects and its calls.
+async fn played(
+    story: Story,
+    strikes: impl Fn(&str, usize, When) -> Option<Kind> + Send + Sync + 'static,
+) -> (Effects, BTreeMap<String, usize>) {
+    let counter = Arc::<Counter>::default();
+    let mut stage = story.stage().await;
+    counter.counts(&stage, strikes);
+    stage.boot().await;
+    plays(&stage.sandbox, story).await;
+    stage.stop().await;
+    let effects = Effects::of(&stage.sandbox).await;
     stage.closes().await;
+    (effects, counter.calls())
+}
+
+/// Whether a fault can strike this call: what looks like JSON to people may be git's, and a line that is opened is a line.
+fn can_strike(call: &str, fault: &Fault) -> bool {
+    let pushed_and_lost = call.contains(".git/") && fault.1 == Kind::HalfJson;
+    !pushed_and_lost
+}
+
+/// Every call of a run meets this fault at its first occurrence.
+async fn everything_meets(fault: Fault, calm: &Effects) {
+    let struck = Arc::<Mutex<BTreeSet<String>>>::default();
+    let (noted, (when, kind)) = (struck.clone(), fault.clone());
+    let (effects, calls) = played(Story::Complete, move |call, _, now| {
+        let strikes = now == when && can_strike(call, &fault);
+        (strikes && noted.lock().unwrap().insert(call.to_owned())).then(|| kind.clone())
+    })
+    .await;
+    assert_eq!(effects, *calm, "{struck:#?}");
+    let struck = struck.lock().unwrap().len();
+    assert!(struck + 5 > calls.len() && struck > 20, "{struck} of {calls:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_before_and_after_the_effect() {
-    ends_the_same(Kind::Status(500, "Server Error".to_owned()), When::Before).await;
-    ends_the_same(Kind::Status(502, "Server Error".to_owned()), When::After).await;
+async fn every_call_meets_every_fault_in_one_run() {
+    let (calm, _) = played(Story::Complete, |_, _, _| None).await;
+    let met = stream::iter(quick()).map(|fault| everything_meets(fault, &calm));
+    met.buffer_unordered(4).collect::<Vec<()>>().await;
+}
+
+/// One call of a story meets one fault.
+struct Case {
+    story: Story,
+    call: String,
+    which: Which,
+    fault: Fault,
+}
+
+impl Case {
+    async fn is_outlived(self, calm: &Effects, occurrences: usize) -> Result<(), String> {
+        let Self {
+            story,
+            call,
+            which,
+            fault,
+        } = self;
+        let at = match which {
+            Which::First => 1,
+            Which::Last => occurrences,
+        };
+        let name = format!("{story:?}, {which:?} {call}, {:?} {:?}", fault.0, fault.1);
+        let struck = Arc::<Mutex<bool>>::default();
+        let run = tokio::spawn(played(story, move |this, seen, now| {
+            let strikes =
+                this == call && now == fault.0 && seen >= at && !std::mem::replace(&mut *struck.lock().unwrap(), true);
+            strikes.then(|| fault.1.clone())
+        }));
+        match run.await {
+            Ok((effects, _)) if effects == *calm => Ok(()),
+            Ok((effects, _)) => Err(format!("{name}:\n{effects:#?}\ninstead of\n{calm:#?}")),
+            Err(panic) => Err(format!("{name}: {panic}")),
+        }
+    }
+}
+
+/// All cases of a story with these faults.
+async fn each_alone(story: Story, which: Which, faults: Vec<Fault>, at_once: usize) {
+    let Some(every) = std::env::var("SHIPMATE_FAULT_EVERY")
+        .ok()
+        .and_then(|every| every.parse().ok())
+    else {
+        return;
+    };
+    let began = Instant::now();
+    let (calm, calls) = played(story, |_, _, _| None).await;
+    let mut cases = Vec::new();
+    for (call, occurrences) in &calls {
+        for fault in faults.iter().filter(|fault| can_strike(call, fault)) {
+            let (call, fault) = (call.clone(), fault.clone());
+            cases.push((
+                Case {
+                    story,
+                    call,
+                    which,
+                    fault,
+                },
+                *occurrences,
+            ));
+        }
+    }
+    let calm = &calm;
+    let results: Vec<Result<(), String>> = stream::iter(cases.into_iter().step_by(every))
+        .map(|(case, occurrences)| case.is_outlived(calm, occurrences))
+        .buffer_unordered(at_once)
+        .collect()
+        .await;
+    let count = results.len();
+    let wrong: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    println!(
+        "{story:?}: {count} faults of {} calls, {} wrong, {:.1} s",
+        calls.len(),
+        wrong.len(),
+        began.elapsed().as_secs_f64()
+    );
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broken_connections_before_and_after_the_effect() {
-    ends_the_same(Kind::Reset, When::Before).await;
-    ends_the_same(Kind::Reset, When::After).await;
+async fn each_call_alone_on_the_way_forward() {
+    each_alone(Story::Complete, Which::First, quick(), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_requests() {
-    ends_the_same(Kind::RateLimited(Some(0)), When::Before).await;
+async fn each_call_alone_on_the_way_back() {
+    each_alone(Story::AbortAtApprove, Which::Last, quick(), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_not_what_is_documented() {
-    ends_the_same(Kind::Html, When::Before).await;
-    ends_the_same(Kind::HalfJson, When::After).await;
+async fn each_call_alone_in_silence() {
+    each_alone(Story::Complete, Which::First, slow(), 40).await;
 }

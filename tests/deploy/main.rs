@@ -3,13 +3,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
+mod child;
+mod mortal;
 mod stage;
+mod stories;
 
 mod abort;
+mod after_release;
 mod bad_days;
+mod conversation;
 mod crashes;
 mod dashboard;
 mod decisions;
 mod faults;
+mod guard;
 mod happy_path;
+mod kills;
 mod restart;

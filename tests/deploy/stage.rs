@@ -10,9 +10,11 @@ use shipmate::app::{self, Pace, Running, Setup};
 use shipmate::saga::retry::RetryPolicy;
 use shipmate::saga::store::{Memory, Store};
 use shipmate::saga::{Clock, Event, Journal};
-use shipmate::sandbox::github::{self, GitHubDouble, Scenario};
+use shipmate::sandbox::github::{self, GitHubDouble, Scenario, Scenarios};
 use shipmate::sandbox::play::{Options, REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Tick, Workspace};
+
+use crate::mortal::{Body, Life, MortalStore};
 
 /// Longer than anything takes on a busy machine; a wait that passes has found a bug.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -22,6 +24,8 @@ pub struct Stage {
     pub store: Memory,
     pub clock: Clock,
     running: Option<Running>,
+    /// Of the bot that runs, if it is one that can be killed.
+    body: Option<Body>,
 }
 
 /// Somebody in the workspace.
@@ -36,12 +40,19 @@ impl Stage {
         Self::with(Scenario::Happy, |_| {}).await
     }
 
-    pub async fn on(scenario: Scenario) -> Self {
+    pub async fn on(scenario: impl Into<Scenarios>) -> Self {
         Self::with(scenario, |_| {}).await
     }
 
     /// A stage whose project is configured differently.
-    pub async fn with(scenario: Scenario, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
+    pub async fn with(scenario: impl Into<Scenarios>, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
+        let mut stage = Self::empty(scenario, configure).await;
+        stage.boot().await;
+        stage
+    }
+
+    /// A stage on which no bot runs yet.
+    pub async fn empty(scenario: impl Into<Scenarios>, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // `RUST_LOG=shipmate=debug cargo test --test deploy NAME -- --nocapture` shows what the bot logs.
         let _ = tracing_subscriber::fmt()
@@ -50,19 +61,18 @@ impl Stage {
             .try_init();
         let options = Options {
             pace: github::Pace::Instant,
-            scenario,
+            scenario: scenario.into(),
             ..Options::default()
         };
         let mut sandbox = Sandbox::start(options).await.unwrap();
         configure(&mut sandbox.config.projects[0]);
-        let mut stage = Self {
+        Self {
             sandbox,
             store: Memory::default(),
             clock: Clock::system(),
             running: None,
-        };
-        stage.boot().await;
-        stage
+            body: None,
+        }
     }
 
     /// Starts the bot over what the last one left behind.
@@ -70,10 +80,56 @@ impl Stage {
         self.boot_over(self.store.clone()).await;
     }
 
-    /// Starts the bot over a store that may die at a write.
-    pub async fn boot_over(&mut self, store: Memory) {
+    /// Starts the bot over a store of its own.
+    pub async fn boot_over(&mut self, store: impl Store + 'static) {
         assert!(self.running.is_none(), "one bot at a time");
-        let setup = Setup {
+        let running = app::start(self.setup(Arc::new(store))).await.unwrap();
+        tokio::time::timeout(LIMIT, running.ready())
+            .await
+            .expect("Slack's socket comes up");
+        self.running = Some(running);
+    }
+
+    /// Starts a bot that lives this life: it may die before it is up.
+    pub async fn boot_mortal(&mut self, life: &Arc<Life>) {
+        assert!(self.running.is_none() && self.body.is_none(), "one bot at a time");
+        for faults in [self.github().faults(), self.slack().faults()] {
+            faults.guard(Some(life.gate()));
+        }
+        let store = MortalStore {
+            data: self.store.clone(),
+            life: life.clone(),
+        };
+        let body = Body::new();
+        let starting = body.handle().spawn(app::start(self.setup(Arc::new(store))));
+        self.body = Some(body);
+        let up = async {
+            let running = starting.await.unwrap().unwrap();
+            running.ready().await;
+            running
+        };
+        tokio::select! {
+            running = tokio::time::timeout(LIMIT, up) => self.running = Some(running.expect("Slack's socket comes up")),
+            () = life.ends() => {}
+        }
+    }
+
+    /// The end of a life, wherever the bot stands; what was on its way to the doubles has landed.
+    pub async fn is_killed(&mut self, life: &Life) {
+        life.end();
+        self.running = None;
+        if let Some(body) = self.body.take() {
+            body.is_killed().await;
+        }
+        self.slack().cut();
+        tokio::time::timeout(LIMIT, life.has_landed()).await.unwrap();
+        for faults in [self.github().faults(), self.slack().faults()] {
+            faults.guard(None);
+        }
+    }
+
+    fn setup(&self, store: Arc<dyn Store>) -> Setup {
+        Setup {
             config: self.sandbox.config.clone(),
             secrets: self.sandbox.secrets(),
             clock: self.clock.clone(),
@@ -86,13 +142,8 @@ impl Stage {
                 card_gap: Duration::from_millis(5),
                 settle: Duration::from_millis(1),
             },
-            store: Some(Arc::new(store) as Arc<dyn Store>),
-        };
-        let running = app::start(setup).await.unwrap();
-        tokio::time::timeout(LIMIT, running.ready())
-            .await
-            .expect("Slack's socket comes up");
-        self.running = Some(running);
+            store: Some(store),
+        }
     }
 
     /// Ends the bot in order, as SIGTERM does.
@@ -100,6 +151,7 @@ impl Stage {
         if let Some(running) = self.running.take() {
             running.shutdown().await;
         }
+        self.body = None;
     }
 
     pub async fn restart(&mut self) {
@@ -225,13 +277,13 @@ impl Stage {
     }
 }
 
-fn has_button(message: &Message, label: &str) -> bool {
+pub fn has_button(message: &Message, label: &str) -> bool {
     let rows = message.blocks.iter().filter_map(|block| block["elements"].as_array());
     rows.flatten()
         .any(|element| element["type"] == "button" && element["text"]["text"] == label)
 }
 
-fn has_box(message: &Message, beside: &str) -> bool {
+pub fn has_box(message: &Message, beside: &str) -> bool {
     message.blocks.iter().any(|block| {
         let text = block["text"]["text"].as_str().unwrap_or_default();
         block["accessory"]["type"] == "checkboxes" && text.contains(beside)

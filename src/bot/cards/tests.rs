@@ -30,6 +30,8 @@ fn started(checklist: Vec<String>) -> Event {
         project,
         selection: crate::deploy::train::Selection::default(),
         override_reason: None,
+        passed: Vec::new(),
+        queued: None,
     };
     Event::SagaStarted {
         workflow_version: 1,
@@ -171,9 +173,13 @@ fn everything(texts: &[String], excluded: usize) -> Vec<Content> {
         let view = View::of("web-1", &history(story));
         contents.push(status(&view));
         contents.extend(
-            messages(&view, DateTime::UNIX_EPOCH + chrono::TimeDelta::days(1))
-                .into_iter()
-                .map(|message| message.content),
+            messages(
+                &view,
+                DateTime::UNIX_EPOCH + chrono::TimeDelta::days(1),
+                &Audience::default(),
+            )
+            .into_iter()
+            .map(|message| message.content),
         );
     }
     contents
@@ -267,7 +273,7 @@ fn reminders_grow_apart_and_a_late_start_posts_one() {
     );
     let at = |minutes: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minutes);
     let due = |minutes| {
-        let slots: Vec<String> = messages(&view, at(minutes))
+        let slots: Vec<String> = messages(&view, at(minutes), &Audience::default())
             .into_iter()
             .map(|message| message.slot)
             .filter(|slot| slot.starts_with("reminder"))

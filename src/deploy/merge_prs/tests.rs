@@ -29,7 +29,9 @@ impl Thread for NoThread {
     }
 }
 
-async fn saga(github: MockGitHub) -> Saga<World> {
+async fn saga(mut github: MockGitHub) -> Saga<World> {
+    github.expect_check_runs().returning(|_| Ok(Vec::new()));
+    github.expect_statuses().returning(|_| Ok(Vec::new()));
     let mut project = Config::parse(CONFIG, "sandbox.toml").unwrap().projects.remove(0);
     project.timeouts.poll_min = Duration::from_millis(1);
     project.timeouts.poll_max = Duration::from_millis(1);
@@ -108,6 +110,7 @@ async fn merge(github: MockGitHub) -> Result<MergeCommit, String> {
         head: sha("a"),
         method: MergeMethod::Squash,
         into: "deploy-1".to_owned(),
+        known: Vec::new(),
     };
     match saga(github).await.pivot("merge_pr/7", step).await {
         Ok(Skippable::Done(done)) => Ok(done),

@@ -170,3 +170,34 @@ async fn a_base_that_is_not_there_is_an_error_and_no_conflict() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn an_exclusion_that_takes_more_is_proposed() {
+    let rig = Rig::cloned().await;
+    let main = rig.tip("main");
+    let cars = [
+        car(&rig, 1, &[&main], &[("VERSION", "1\n"), ("src/big.txt", "one\n")]),
+        car(&rig, 2, &[&main], &[("VERSION", "2\n")]),
+        car(&rig, 3, &[&main], &[("src/big.txt", "three\n")]),
+    ];
+    let rehearsal = rig.git.rehearse(&rig.dir(), &main, &cars, Method::Merge).await.unwrap();
+    assert_eq!(rehearsal.proposal, Some(Proposal::Without { number: 1 }));
+    let rest = &cars[1..];
+    let rehearsal = rig.git.rehearse(&rig.dir(), &main, rest, Method::Merge).await.unwrap();
+    assert!(rehearsal.cars.iter().all(clean), "the proposal is true: {rehearsal:?}");
+    assert_eq!(rehearsal.proposal, None);
+}
+
+#[tokio::test]
+async fn an_order_that_takes_more_is_proposed() {
+    let rig = Rig::cloned().await;
+    let main = rig.tip("main");
+    let first = car(&rig, 1, &[&main], &[("VERSION", "1\n")]);
+    let second = car(&rig, 2, &[&main], &[("VERSION", "2\n")]);
+    // Merges both and resolves their conflict.
+    let both = car(&rig, 3, &[&first.head, &second.head], &[("VERSION", "3\n")]);
+    let cars = [first, second, both];
+    let rehearsal = rig.git.rehearse(&rig.dir(), &main, &cars, Method::Merge).await.unwrap();
+    assert!(matches!(rehearsal.cars[1], CarVerdict::Conflict { with: Some(1), .. }));
+    assert_eq!(rehearsal.proposal, Some(Proposal::Order { cars: vec![1, 3, 2] }));
+}

@@ -169,6 +169,24 @@ async fn memory_and_disk_agree() {
             ])
             .await
             .unwrap();
+        let expect = |value: Option<Value>| Op::Expect {
+            key: "lock/web".to_owned(),
+            value,
+        };
+        let changed = Err(StoreError::Changed {
+            key: "lock/web".to_owned(),
+        });
+        let outdated = store.commit(vec![expect(None), claim("seen/2", json!(1))]).await;
+        assert_eq!(outdated, changed);
+        assert_eq!(store.get("seen/2").unwrap(), None, "all or nothing");
+        let within = store
+            .commit(vec![claim("seen/3", json!(1)), expect(Some(json!("web-8")))])
+            .await;
+        assert_eq!(within, changed);
+        store
+            .commit(vec![expect(Some(json!("web-9"))), claim("seen/2", json!(1))])
+            .await
+            .unwrap();
         store
             .commit(vec![Op::Delete {
                 key: "never there".to_owned(),

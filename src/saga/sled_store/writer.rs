@@ -126,6 +126,7 @@ impl Writer {
                     group.writes.push((value_key(&key), Some(value)));
                 }
                 Op::Delete { key } => group.writes.push((value_key(&key), None)),
+                Op::Expect { .. } => {}
             }
         }
         Ok(())

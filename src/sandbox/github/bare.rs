@@ -15,7 +15,23 @@ pub struct Bare {
 }
 
 /// Commits are dated by count, so that the same story has the same SHAs.
-const EPOCH: u64 = 1_790_000_000;
+pub const EPOCH: u64 = 1_790_000_000;
+
+/// Refuses pushes to guarded refs in GitHub's words. `SHIPMATE_GUARDED` lists them: `creation:refs/heads/deploy-* deletion:…`.
+const GUARD: &str = r#"#!/bin/sh
+set -f
+what=update
+case "$2" in *[!0]*) ;; *) what=creation ;; esac
+case "$3" in *[!0]*) ;; *) what=deletion ;; esac
+for guarded in $SHIPMATE_GUARDED; do
+  case "$what:$1" in
+    $guarded)
+      echo "error: GH013: Repository rule violations found for $1." >&2
+      echo "- Cannot perform this $what due to branch rules." >&2
+      exit 1 ;;
+  esac
+done
+"#;
 
 /// The environment of every git here: nobody's settings, a fixed identity.
 pub fn environment(command: &mut Command) -> &mut Command {
@@ -67,7 +83,11 @@ impl Bare {
         ] {
             self.git(&["config", key, value]).await?;
         }
-        Ok(())
+        let hook = self.dir.join("hooks").join("update");
+        let problem = |error: std::io::Error| error.to_string();
+        std::fs::create_dir_all(self.dir.join("hooks")).map_err(problem)?;
+        std::fs::write(&hook, GUARD).map_err(problem)?;
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).map_err(problem)
     }
 
     /// Where it is.

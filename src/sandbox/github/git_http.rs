@@ -10,30 +10,43 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::bare::environment;
-use super::{BOT, GitHubDouble, TOKEN, root_of};
+use super::{BOT, GitHubDouble, root_of};
+use crate::sandbox::locked;
 
-/// Answers one request of a git client.
-pub async fn serve(double: &GitHubDouble, method: &str, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Response {
-    if !authorised(headers) {
+/// Answers one request of a git client; `path` is the repository's on disk, and what it asks of it.
+pub async fn serve(
+    double: &GitHubDouble,
+    method: &str,
+    path: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !authorised(double, path, headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"GitHub\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "Repository not found.").into_response();
     }
-    match backend(double, method, uri, headers, body).await {
+    match backend(double, method, path, uri, headers, body).await {
         Ok(response) => response,
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
     }
 }
 
-fn authorised(headers: &HeaderMap) -> bool {
+/// Whether the token is one, and may do that: reading or pushing.
+fn authorised(double: &GitHubDouble, path: &str, headers: &HeaderMap) -> bool {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let basic = value.and_then(|value| value.strip_prefix("Basic "));
     let decoded = basic.and_then(|basic| base64::engine::general_purpose::STANDARD.decode(basic).ok());
-    decoded.is_some_and(|pair| pair == format!("x-access-token:{TOKEN}").as_bytes())
+    let pair = decoded.and_then(|pair| String::from_utf8(pair).ok());
+    let token = pair.as_deref().and_then(|pair| pair.strip_prefix("x-access-token:"));
+    let access = token.and_then(|token| locked(&double.0.tokens).access(token));
+    access.is_some_and(|access| access.sees && (access.pushes || !path.ends_with("git-receive-pack")))
 }
 
 async fn backend(
     double: &GitHubDouble,
     method: &str,
+    path: &str,
     uri: &Uri,
     headers: &HeaderMap,
     body: Bytes,
@@ -50,7 +63,8 @@ async fn backend(
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root_of(&double.0))
         .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("PATH_INFO", uri.path())
+        .env("PATH_INFO", path)
+        .env("SHIPMATE_GUARDED", guarded(double))
         .env("QUERY_STRING", uri.query().unwrap_or_default())
         .env("REQUEST_METHOD", method)
         .env("CONTENT_TYPE", text("content-type"))
@@ -75,6 +89,20 @@ async fn backend(
     let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
     feed.abort();
     parse(&output.stdout).ok_or_else(|| "git http-backend gave no headers".to_owned())
+}
+
+/// What the hook `update` refuses.
+fn guarded(double: &GitHubDouble) -> String {
+    double.knobs(|knobs| {
+        let rules = knobs.rules.iter().flat_map(|(pattern, rule)| {
+            let guards = [("creation", rule.creation), ("deletion", rule.deletion)];
+            guards
+                .into_iter()
+                .filter(|(_, on)| *on)
+                .map(move |(what, _)| format!("{what}:refs/heads/{pattern}"))
+        });
+        rules.collect::<Vec<_>>().join(" ")
+    })
 }
 
 /// A CGI answer as an HTTP one.

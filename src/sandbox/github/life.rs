@@ -6,28 +6,24 @@ use hmac::{Hmac, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::model::{Check, Model, Release, Review, Run};
-use super::scenario::Scenario;
-use super::{GitHubDouble, Pace, Repo};
+use super::knobs::{DeleteHead, RunStory};
+use super::model::{Check, Model, Pull, Release, Review, Run, user};
+use super::{BOT, GitHubDouble, Pace, Repo};
 use crate::sandbox::locked;
 
-const CHECKS: [&str; 3] = ["lint", "test", "build"];
+/// The checks of a deploy pull request, the last one in a second wave.
+pub const CHECKS: [&str; 3] = ["lint", "test", "build"];
 const JOBS: [&str; 3] = ["build", "migrate", "deploy"];
-/// How many look-ups a late run doesn't show in.
-const LATE: u32 = 4;
 
-/// A deploy pull request was opened, or its head moved: checks come, in two waves.
-pub fn checks_begin(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, sha: &str) {
-    if double.scenario() == Scenario::NoChecks || model.checks.contains_key(sha) {
+/// A deploy pull request was opened, or its head moved: checks come, in two waves; none at all while it conflicts.
+pub async fn checks_begin(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, base: &str, sha: &str) {
+    if double.knobs(|knobs| knobs.no_checks) || model.checks.contains_key(sha) || !repo.bare.mergeable(base, sha).await
+    {
         return;
     }
-    let failing = double.scenario() == Scenario::FailingChecks && double.first_time("failing check");
+    let failing = double.knobs(|knobs| knobs.failing_check.take());
     let verdict = move |name: &str| {
-        if failing && name == "test" {
-            "failure"
-        } else {
-            "success"
-        }
+        if failing == Some(name) { "failure" } else { "success" }
     };
     if double.0.options.pace == Pace::Instant {
         for name in CHECKS {
@@ -118,10 +114,41 @@ pub async fn deploy_begins(
     model: &mut Model,
     sha: &str,
 ) -> Result<(), String> {
-    if double.scenario() == Scenario::NoRun {
+    let story = double.knobs(|knobs| knobs.run);
+    if story == RunStory::Never {
         return Ok(());
     }
-    let id = 9000 + model.tick();
+    let id = queue_run(double, model, sha);
+    if double.0.options.pace == Pace::Instant {
+        return play_out(double, repo, model, id, story).await;
+    }
+    let (double, repo) = (double.clone(), repo.clone());
+    tokio::spawn(async move {
+        // Until the job that makes the difference.
+        let last = match story {
+            RunStory::Succeeds | RunStory::Never => JOBS.len(),
+            RunStory::Fails | RunStory::Waits(_) => 2,
+            RunStory::Superseded => 1,
+        };
+        for stage in 0..last {
+            tokio::time::sleep(double.0.options.pace.step() * 2).await;
+            advance(&mut *repo.model.lock().await, id, stage);
+            double.changed(&repo);
+        }
+        tokio::time::sleep(double.0.options.pace.step() * 2).await;
+        let mut model = repo.model.lock().await;
+        if let Err(error) = play_out(&double, &repo, &mut model, id, story).await {
+            tracing::error!(error, "the sandbox could not end its run");
+        }
+        drop(model);
+        double.changed(&repo);
+    });
+    Ok(())
+}
+
+fn queue_run(double: &GitHubDouble, model: &mut Model, sha: &str) -> u64 {
+    let started = model.tick();
+    let id = 9000 + started;
     let jobs = JOBS.iter().map(|job| ((*job).to_owned(), "queued", None)).collect();
     model.runs.push(Run {
         id,
@@ -129,58 +156,87 @@ pub async fn deploy_begins(
         sha: sha.to_owned(),
         attempt: 1,
         status: "queued",
-        conclusion: None,
         jobs,
-        late: if double.scenario() == Scenario::LateRun {
-            LATE
-        } else {
-            0
-        },
+        late: double.knobs(|knobs| knobs.run_late),
+        branch: "staging".to_owned(),
+        started,
+        ..Run::default()
     });
-    let failing = double.scenario() == Scenario::FailingRun;
-    let fails = failing.then_some("migrate");
-    if double.0.options.pace == Pace::Instant {
-        if let Some(run) = model.runs.last_mut() {
-            finish(run, fails);
-        }
-        return if failing {
-            Ok(())
-        } else {
-            add_release(double, repo, model, sha).await
+    id
+}
+
+/// The jobs before this stage are done, the one at it runs.
+fn advance(model: &mut Model, id: u64, stage: usize) {
+    let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else {
+        return;
+    };
+    run.status = "in_progress";
+    for (index, job) in run.jobs.iter_mut().enumerate() {
+        (job.1, job.2) = match index.cmp(&stage) {
+            std::cmp::Ordering::Less => ("completed", Some("success")),
+            std::cmp::Ordering::Equal => ("in_progress", None),
+            std::cmp::Ordering::Greater => ("queued", None),
         };
     }
-    let (double, repo, sha) = (double.clone(), repo.clone(), sha.to_owned());
-    tokio::spawn(async move {
-        for stage in 0..=JOBS.len() {
-            tokio::time::sleep(double.0.options.pace.step() * 2).await;
-            let mut model = repo.model.lock().await;
-            let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else {
-                return;
-            };
-            run.status = "in_progress";
+}
+
+/// How a run ends.
+async fn play_out(
+    double: &GitHubDouble,
+    repo: &Arc<Repo>,
+    model: &mut Model,
+    id: u64,
+    story: RunStory,
+) -> Result<(), String> {
+    let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else {
+        return Ok(());
+    };
+    match story {
+        RunStory::Fails => finish(run, Some("migrate")),
+        RunStory::Waits(looks) => {
+            (run.status, run.waits) = ("waiting", Some(looks));
             for (index, job) in run.jobs.iter_mut().enumerate() {
-                (job.1, job.2) = match index.cmp(&stage) {
-                    std::cmp::Ordering::Less => ("completed", Some("success")),
-                    std::cmp::Ordering::Equal => ("in_progress", None),
-                    std::cmp::Ordering::Greater => ("queued", None),
+                (job.1, job.2) = if index < 2 {
+                    ("completed", Some("success"))
+                } else {
+                    ("waiting", None)
                 };
             }
-            let failed = fails.is_some() && stage == 2;
-            if failed || stage == JOBS.len() {
-                finish(run, fails);
-            }
-            drop(model);
-            double.changed(&repo);
-            if failed {
-                return;
-            }
         }
-        tokio::time::sleep(double.0.options.pace.step()).await;
-        if let Err(error) = release(&double, &repo, &sha).await {
-            tracing::error!(error, "the sandbox could not make its release");
+        RunStory::Superseded => {
+            cancel(run);
+            let files = [("README.md", "# The Acme shop\n\nAsk in #deploys first.\n")];
+            let newer = somebody_pushes(repo, model, "staging", "eve", files, "Ask first").await?;
+            refs_moved(double, repo, model).await?;
+            let id = queue_run(double, model, &newer);
+            Box::pin(play_out(double, repo, model, id, RunStory::Succeeds)).await?;
         }
-    });
+        RunStory::Succeeds | RunStory::Never => {
+            finish(run, None);
+            let sha = run.sha.clone();
+            add_release(double, repo, model, &sha).await?;
+        }
+    }
     Ok(())
+}
+
+/// A newer push took the concurrency group.
+fn cancel(run: &mut Run) {
+    (run.status, run.conclusion) = ("completed", Some("cancelled"));
+    for (_, status, conclusion) in &mut run.jobs {
+        (*status, *conclusion) = ("completed", Some("cancelled"));
+    }
+}
+
+/// Somebody approves the environment that a run waits for.
+pub async fn environment_approved(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, id: u64) {
+    if let Some(run) = model.runs.iter_mut().find(|run| run.id == id) {
+        run.waits = None;
+    }
+    if let Err(error) = play_out(double, repo, model, id, RunStory::Succeeds).await {
+        tracing::error!(error, "the sandbox could not end its run");
+    }
+    double.changed(repo);
 }
 
 /// A run's end; `fails` names the job that fails.
@@ -211,10 +267,10 @@ pub async fn release(double: &GitHubDouble, repo: &Arc<Repo>, sha: &str) -> Resu
 async fn add_release(double: &GitHubDouble, repo: &Repo, model: &mut Model, sha: &str) -> Result<(), String> {
     let version = version_at(repo, sha).await.unwrap_or_else(|| "0.0.1".to_owned());
     let tag = format!("v{version}");
-    let draft = double.scenario() == Scenario::DraftRelease;
+    let (draft, annotated) = double.knobs(|knobs| (knobs.draft_release, knobs.annotated_tag));
     if !draft {
-        match double.scenario() {
-            Scenario::AnnotatedTag => {
+        match annotated {
+            true => {
                 let args = [
                     "-c",
                     "user.name=GitHub",
@@ -229,12 +285,17 @@ async fn add_release(double: &GitHubDouble, repo: &Repo, model: &mut Model, sha:
                 ];
                 repo.bare.git(&args).await?;
             }
-            _ => repo.bare.set_ref(&format!("refs/tags/{tag}"), sha).await?,
+            false => repo.bare.set_ref(&format!("refs/tags/{tag}"), sha).await?,
         }
     }
+    let made = repo.bare.git(&["log", "-1", "--format=%ct", sha]).await?;
+    let created = made.parse::<u64>().unwrap_or(0).saturating_sub(super::bare::EPOCH);
     let id = model.tick();
     model.releases.push(Release {
         id,
+        target: sha.to_owned(),
+        created,
+        immutable: false,
         name: tag.clone(),
         body: format!(
             "Automated release of {tag} by the deploy workflow.\n\nImage: `registry.acme.test/web:{version}`"
@@ -262,27 +323,94 @@ async fn version_at(repo: &Repo, sha: &str) -> Option<String> {
     None
 }
 
-/// Branches may have moved or gone: heads of pull requests follow, pull requests without their base are closed.
+/// A commit by somebody else on top of a branch.
+pub async fn somebody_pushes<const N: usize>(
+    repo: &Repo,
+    model: &mut Model,
+    branch: &str,
+    author: &str,
+    files: [(&str, &str); N],
+    message: &str,
+) -> Result<String, String> {
+    let tip = repo
+        .bare
+        .tip(branch)
+        .await
+        .ok_or_else(|| format!("there is no branch {branch}"))?;
+    let files = files.map(|(path, content)| (path, Some(content)));
+    let dated = model.tick();
+    let sha = repo.bare.commit(Some(&tip), &files, message, author, dated).await?;
+    repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await?;
+    Ok(sha)
+}
+
+/// The head of a merged pull request goes, if the repository is set so; those that build on it move along, or are closed.
+pub async fn delete_merged_head(
+    double: &GitHubDouble,
+    repo: &Repo,
+    model: &mut Model,
+    merged: &Pull,
+) -> Result<(), String> {
+    let how = double.knobs(|knobs| knobs.delete_head);
+    if how == DeleteHead::No {
+        return Ok(());
+    }
+    if how == DeleteHead::Retargeting {
+        let children = model
+            .pulls
+            .values_mut()
+            .filter(|child| child.open && child.base == merged.head);
+        let moved: Vec<u64> = children
+            .map(|child| {
+                child.base.clone_from(&merged.base);
+                child.number
+            })
+            .collect();
+        for child in moved {
+            model.tell(child, "automatic_base_change_succeeded", json!({ "base": merged.base }));
+        }
+    }
+    repo.bare.delete_ref(&format!("refs/heads/{}", merged.head)).await?;
+    model.tell(merged.number, "head_ref_deleted", json!({ "actor": user(BOT) }));
+    Ok(())
+}
+
+/// Branches may have moved or gone: heads of pull requests follow; pull requests without their base or head are closed; those whose commits
+/// came to their base otherwise count as merged.
 pub async fn refs_moved(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model) -> Result<(), String> {
-    let branches: std::collections::HashMap<String, String> = repo.bare.branches().await?.into_iter().collect();
-    let mut moved = Vec::new();
-    for pull in model.pulls.values_mut().filter(|pull| pull.open) {
-        if !branches.contains_key(&pull.base) {
+    let tips: std::collections::BTreeMap<String, String> = repo.bare.branches().await?.into_iter().collect();
+    let open: Vec<Pull> = model.pulls.values().filter(|pull| pull.open).cloned().collect();
+    for mut pull in open {
+        let (Some(head), Some(base)) = (tips.get(&pull.head), tips.get(&pull.base)) else {
             pull.open = false;
+            let event = if tips.contains_key(&pull.base) {
+                "head_ref_deleted"
+            } else {
+                "base_ref_deleted"
+            };
+            model.tell(pull.number, event, json!({ "actor": user(BOT) }));
+            model.tell(pull.number, "closed", json!({ "actor": user(BOT) }));
+            model.pulls.insert(pull.number, pull);
+            continue;
+        };
+        let moved = *head != pull.head_sha;
+        if moved {
+            pull.head_sha.clone_from(head);
+            repo.bare
+                .set_ref(&format!("refs/pull/{}/head", pull.number), head)
+                .await?;
         }
-        if let Some(tip) = branches.get(&pull.head)
-            && *tip != pull.head_sha
-        {
-            pull.head_sha.clone_from(tip);
-            moved.push((pull.number, pull.head.clone(), tip.clone()));
+        let base_moved = model.tips.get(&pull.base).is_some_and(|known| known != base);
+        if (moved || base_moved) && repo.bare.contains(base, head).await {
+            pull.open = false;
+            pull.merged = Some((base.clone(), BOT.to_owned()));
+            model.tell(pull.number, "merged", json!({ "actor": user(BOT), "commit_id": head }));
+        } else if moved && pull.head.starts_with("deploy-") {
+            checks_begin(double, repo, model, &pull.base, head).await;
         }
+        model.pulls.insert(pull.number, pull);
     }
-    for (number, head, tip) in moved {
-        repo.bare.set_ref(&format!("refs/pull/{number}/head"), &tip).await?;
-        if head.starts_with("deploy-") {
-            checks_begin(double, repo, model, &tip);
-        }
-    }
+    model.tips = tips;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The double of GitHub: a model of state (`model`) over real bare repositories (`bare`) behind GitHub's own protocols (`rest`,
-//! `git_http`), with a life of its own (`life`): checks, reviewers and Actions play by themselves.
+//! `git_http`), with a life of its own (`life`): checks, reviewers and Actions play by themselves. How it behaves is turned with [`Knobs`], or
+//! by the names of [`scenario`]s; what people do at GitHub are its hands ([`GitHubDouble`]'s methods).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,26 +10,30 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::watch;
 
 use super::faults::Faults;
 use super::locked;
 
 pub mod bare;
 mod git_http;
+mod hands;
+pub mod knobs;
 mod life;
 pub mod model;
 mod rest;
 pub mod scenario;
 mod seed;
+pub mod tokens;
 
 use bare::Bare;
-use model::{Model, Release, Review, Run};
-pub use scenario::{SCENARIOS, Scenario};
+use knobs::{Credential, Knobs};
+use model::Model;
+pub use scenario::{SCENARIOS, Scenario, Scenarios};
 
-/// The one token it takes.
-const TOKEN: &str = "ghp_sandbox_token_of_no_value";
-/// Whose token that is.
+/// The repository that there always is.
+const FIRST: &str = "acme/web";
+/// Who the bot is.
 pub const BOT: &str = "shipmate[bot]";
 
 /// How fast checks, reviewers and Actions play.
@@ -59,7 +64,7 @@ pub struct Options {
     /// How fast it plays.
     pub pace: Pace,
     /// What kind of day it is.
-    pub scenario: Scenario,
+    pub scenario: Scenarios,
     /// A real repository instead of the built-in one, and the branches that have pull requests.
     pub adopt: Option<(PathBuf, Vec<String>)>,
     /// Further repositories with the built-in content.
@@ -68,6 +73,8 @@ pub struct Options {
 
 /// One repository.
 pub(super) struct Repo {
+    /// Outlives its name.
+    id: usize,
     name: String,
     bare: Bare,
     model: tokio::sync::Mutex<Model>,
@@ -78,11 +85,15 @@ struct Inner {
     options: Options,
     repos: BTreeMap<String, Arc<Repo>>,
     faults: Faults,
+    knobs: Mutex<Knobs>,
+    tokens: Mutex<tokens::Tokens>,
+    /// When a used-up quota comes back, in epoch seconds.
+    quota_back: Mutex<Option<i64>>,
     calls: Mutex<BTreeMap<String, u64>>,
     changes: watch::Sender<u64>,
     /// Where webhooks go, and their secret.
     webhook: Mutex<Option<(String, String)>>,
-    /// Behaviours that happen once.
+    /// Kinds of writes that lost their reply.
     once: Mutex<std::collections::HashSet<String>>,
     server: Mutex<Option<tokio::task::JoinHandle<()>>>,
     _dir: TempDir,
@@ -111,8 +122,8 @@ impl GitHubDouble {
             .tempdir()
             .map_err(|error| error.to_string())?;
         let mut repos = BTreeMap::new();
-        let names = std::iter::once("acme/web".to_owned()).chain(options.more_repos.iter().cloned());
-        for name in names {
+        let names = std::iter::once(FIRST.to_owned()).chain(options.more_repos.iter().cloned());
+        for (index, name) in names.enumerate() {
             let at = dir.path().join(format!("{name}.git"));
             let (bare, model) = match &options.adopt {
                 Some((source, branches)) => {
@@ -122,11 +133,12 @@ impl GitHubDouble {
                 }
                 None => {
                     let bare = Bare::init(&at).await?;
-                    let model = seed::fill(&bare, options.scenario).await?;
+                    let model = seed::fill(&bare, &options.scenario).await?;
                     (bare, model)
                 }
             };
             let repo = Repo {
+                id: index + 1,
                 name: name.clone(),
                 bare,
                 model: tokio::sync::Mutex::new(model),
@@ -138,6 +150,9 @@ impl GitHubDouble {
             .map_err(|error| error.to_string())?;
         let double = Self(Arc::new(Inner {
             address: listener.local_addr().map_err(|error| error.to_string())?,
+            knobs: Mutex::new(options.scenario.knobs()),
+            tokens: Mutex::default(),
+            quota_back: Mutex::default(),
             options,
             repos,
             faults: Faults::default(),
@@ -171,9 +186,27 @@ impl GitHubDouble {
         self.web()
     }
 
-    /// The token it takes.
+    /// The token that the bot gets, unless it is an App.
     pub fn token(&self) -> String {
-        TOKEN.to_owned()
+        match self.credential() {
+            Credential::FineGrained => tokens::FINE_GRAINED.to_owned(),
+            Credential::Classic | Credential::App => tokens::CLASSIC.to_owned(),
+        }
+    }
+
+    /// What the bot is to prove itself with.
+    pub fn credential(&self) -> Credential {
+        self.knobs(|knobs| knobs.credential)
+    }
+
+    /// Every installation token of the App has expired.
+    pub fn expire_tokens(&self) {
+        locked(&self.0.tokens).expire();
+    }
+
+    /// Turns its knobs, or looks at them.
+    pub fn knobs<T>(&self, turn: impl FnOnce(&mut Knobs) -> T) -> T {
+        turn(&mut locked(&self.0.knobs))
     }
 
     /// Its faults.
@@ -212,10 +245,6 @@ impl GitHubDouble {
     /// Whether this is the first time for that.
     fn first_time(&self, what: &str) -> bool {
         locked(&self.0.once).insert(what.to_owned())
-    }
-
-    fn scenario(&self) -> Scenario {
-        self.0.options.scenario
     }
 
     /// What took effect so far, in order.
@@ -281,150 +310,7 @@ impl GitHubDouble {
     }
 }
 
-/// Hands: what people and GitHub's own machinery do in tests.
-impl GitHubDouble {
-    async fn with<T>(&self, repo: &str, act: impl FnOnce(&mut MutexGuard<'_, Model>) -> T) -> Result<T, String> {
-        let repo = self.repo(repo)?;
-        let done = act(&mut repo.model.lock().await);
-        self.changed(&repo);
-        Ok(done)
-    }
-
-    /// A review.
-    pub async fn review(&self, repo: &str, number: u64, user: &str, state: &'static str) -> Result<(), String> {
-        self.with(repo, |model| {
-            let id = model.tick();
-            if let Some(pull) = model.pulls.get_mut(&number) {
-                pull.requested.retain(|login| login != user);
-                pull.reviews.push(Review {
-                    id,
-                    user: user.to_owned(),
-                    state,
-                    commit: pull.head_sha.clone(),
-                });
-            }
-        })
-        .await
-    }
-
-    /// Somebody closes a pull request.
-    pub async fn close(&self, repo: &str, number: u64) -> Result<(), String> {
-        self.with(repo, |model| {
-            if let Some(pull) = model.pulls.get_mut(&number) {
-                pull.open = false;
-            }
-        })
-        .await
-    }
-
-    /// Somebody pushes a commit to a branch.
-    pub async fn push(
-        &self,
-        repo: &str,
-        branch: &str,
-        author: &str,
-        path: &str,
-        content: &str,
-    ) -> Result<String, String> {
-        let repo = self.repo(repo)?;
-        let mut model = repo.model.lock().await;
-        let tip = repo
-            .bare
-            .tip(branch)
-            .await
-            .ok_or_else(|| format!("there is no branch {branch}"))?;
-        let dated = model.tick();
-        let sha = repo
-            .bare
-            .commit(
-                Some(&tip),
-                &[(path, Some(content))],
-                &format!("Change {path}"),
-                author,
-                dated,
-            )
-            .await?;
-        repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await?;
-        life::refs_moved(self, &repo, &mut model).await?;
-        drop(model);
-        self.changed(&repo);
-        Ok(sha)
-    }
-
-    /// The checks of a commit end, or begin again.
-    pub async fn set_check(
-        &self,
-        repo: &str,
-        sha: &str,
-        name: &str,
-        status: &'static str,
-        conclusion: Option<&'static str>,
-    ) -> Result<(), String> {
-        self.with(repo, |model| life::set_check(model, sha, name, status, conclusion))
-            .await
-    }
-
-    /// Everything red of a commit is run again and passes.
-    pub async fn rerun_checks(&self, repo: &str) -> Result<(), String> {
-        self.with(repo, |model| {
-            for check in model.checks.values_mut().flatten() {
-                if check.conclusion == Some("failure") {
-                    check.conclusion = Some("success");
-                }
-            }
-        })
-        .await
-    }
-
-    /// The newest run is run again and succeeds; its release comes.
-    pub async fn rerun(&self, repo: &str) -> Result<(), String> {
-        let repo = self.repo(repo)?;
-        let sha = {
-            let mut model = repo.model.lock().await;
-            let run = model.runs.last_mut().ok_or("there is no run")?;
-            run.attempt += 1;
-            life::finish(run, None);
-            run.sha.clone()
-        };
-        life::release(self, &repo, &sha).await?;
-        self.changed(&repo);
-        Ok(())
-    }
-
-    /// A run appears by hand.
-    pub async fn add_run(&self, repo: &str, run: Run) -> Result<(), String> {
-        self.with(repo, |model| model.runs.push(run)).await
-    }
-
-    /// A release appears by hand.
-    pub async fn add_release(&self, repo: &str, release: Release) -> Result<(), String> {
-        self.with(repo, |model| model.releases.push(release)).await
-    }
-
-    /// Looks at a pull request.
-    pub async fn pull(&self, repo: &str, number: u64) -> Option<model::Pull> {
-        self.repo(repo).ok()?.model.lock().await.pulls.get(&number).cloned()
-    }
-
-    /// The tip of a branch.
-    pub async fn tip(&self, repo: &str, branch: &str) -> Option<String> {
-        self.repo(repo).ok()?.bare.tip(branch).await
-    }
-
-    /// A file of a branch.
-    pub async fn file(&self, repo: &str, branch: &str, path: &str) -> Option<String> {
-        self.repo(repo)
-            .ok()?
-            .bare
-            .file(&format!("refs/heads/{branch}"), path)
-            .await
-    }
-}
-
 /// Where a repository is on disk.
 fn root_of(inner: &Inner) -> &Path {
     inner._dir.path()
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,6 +19,18 @@ pub struct Model {
     pub releases: Vec<Release>,
     /// Comments by issue or pull request.
     pub comments: BTreeMap<u64, Vec<String>>,
+    /// What GitHub tells about an issue or pull request: events as it shows them.
+    pub timeline: BTreeMap<u64, Vec<Value>>,
+    /// Statuses by commit: context and state.
+    pub statuses: BTreeMap<String, Vec<(String, &'static str)>>,
+    /// So many reads don't find a new branch yet.
+    pub hidden_refs: BTreeMap<String, u32>,
+    /// So many reads don't find the pull requests of a new merge commit yet.
+    pub hidden_merges: BTreeMap<String, u32>,
+    /// How often the checks of a commit were read.
+    pub check_reads: BTreeMap<String, u32>,
+    /// The tips of branches when pull requests were last brought up to them.
+    pub tips: BTreeMap<String, String>,
     /// What took effect, line by line.
     pub ledger: Vec<String>,
     /// Counts everything that needs an id or a date.
@@ -56,6 +68,20 @@ pub struct Pull {
     pub labels: Vec<String>,
     /// So many GETs answer `mergeable: null`.
     pub null_reads: u32,
+    /// The next GET still answers with this base tip and this mergeability.
+    pub stale: Option<(String, bool)>,
+    /// So many lists don't have it yet.
+    pub hidden: u32,
+    /// So many requests for reviewers don't find it yet.
+    pub unresolved: u32,
+    /// GitHub merges it by itself as soon as it can.
+    pub auto_merge: bool,
+    /// Part of a native stack.
+    pub stack: bool,
+    /// In a merge queue.
+    pub queued: bool,
+    /// Issues linked by hand in the sidebar.
+    pub linked: Vec<u64>,
 }
 
 /// A review.
@@ -71,6 +97,18 @@ pub struct Review {
     pub commit: String,
 }
 
+/// Where an issue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Here.
+    #[default]
+    Here,
+    /// Deleted: 410.
+    Deleted,
+    /// In another repository: 301.
+    Transferred,
+}
+
 /// An issue.
 #[derive(Clone, Debug)]
 pub struct Issue {
@@ -78,6 +116,8 @@ pub struct Issue {
     pub title: String,
     /// Open.
     pub open: bool,
+    /// Where it is.
+    pub whereabouts: Whereabouts,
 }
 
 /// A check run.
@@ -94,7 +134,7 @@ pub struct Check {
 }
 
 /// An Actions run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     /// Its id.
     pub id: u64,
@@ -112,10 +152,16 @@ pub struct Run {
     pub jobs: Vec<(String, &'static str, Option<&'static str>)>,
     /// So many look-ups don't find it yet.
     pub late: u32,
+    /// The branch that was pushed to.
+    pub branch: String,
+    /// When this attempt started.
+    pub started: u64,
+    /// Waiting for an environment's approval, which comes after so many looks.
+    pub waits: Option<u32>,
 }
 
 /// A release.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Release {
     /// Its id.
     pub id: u64,
@@ -127,6 +173,12 @@ pub struct Release {
     pub body: String,
     /// Not published.
     pub draft: bool,
+    /// Only its name and notes can be changed.
+    pub immutable: bool,
+    /// The commit it is of.
+    pub target: String,
+    /// When that commit was made: what GitHub calls the release's creation.
+    pub created: u64,
 }
 
 impl Model {
@@ -134,6 +186,22 @@ impl Model {
     pub fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
+    }
+
+    /// The next number: issues and pull requests share theirs.
+    pub fn next_number(&self) -> u64 {
+        let numbers = self.pulls.keys().chain(self.issues.keys());
+        numbers.max().copied().unwrap_or(0) + 1
+    }
+
+    /// One more event in the timeline of an issue or pull request.
+    pub fn tell(&mut self, number: u64, event: &str, details: Value) {
+        let id = self.tick();
+        let mut told = json!({ "id": id, "event": event, "created_at": time(id) });
+        if let (Some(told), Value::Object(details)) = (told.as_object_mut(), details) {
+            told.extend(details);
+        }
+        self.timeline.entry(number).or_default().push(told);
     }
 
     /// One more line of what took effect.
@@ -149,7 +217,7 @@ pub fn time(count: u64) -> String {
         .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-fn user(login: &str) -> Value {
+pub(super) fn user(login: &str) -> Value {
     let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
     json!({ "login": login, "type": kind })
 }
@@ -172,7 +240,8 @@ impl Pull {
             "head": end(&self.head, &self.head_sha),
             "base": end(&self.base, base_sha),
             "labels": self.labels.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
-            "auto_merge": null,
+            "auto_merge": self.auto_merge.then(|| json!({ "enabled_by": user(&self.author), "merge_method": "squash" })),
+            "stack": self.stack.then(|| json!({ "position": 2, "size": 2 })),
             "requested_reviewers": self.requested.iter().map(|login| user(login)).collect::<Vec<_>>(),
             "created_at": time(self.number),
         });
@@ -181,6 +250,7 @@ impl Pull {
             value["merged_by"] = self.merged.as_ref().map_or(Value::Null, |(_, by)| user(by));
             value["mergeable"] = json!(mergeable);
             value["mergeable_state"] = json!(match mergeable {
+                _ if self.draft => "draft",
                 None => "unknown",
                 Some(true) => "clean",
                 Some(false) => "dirty",
@@ -224,6 +294,10 @@ impl Run {
             "id": self.id,
             "name": "Deploy",
             "run_attempt": self.attempt,
+            "run_started_at": time(self.started),
+            "event": "push",
+            "head_branch": self.branch,
+            "path": format!(".github/workflows/{}", self.workflow),
             "status": self.status,
             "conclusion": self.conclusion,
             "head_sha": self.sha,
@@ -260,7 +334,9 @@ impl Release {
             "body": self.body,
             "draft": self.draft,
             "prerelease": false,
+            "immutable": self.immutable,
             "target_commitish": "main",
+            "created_at": time(self.created),
             "html_url": format!("{web}/{repo}/releases/tag/{page}"),
         })
     }
@@ -273,5 +349,18 @@ pub fn issue_json(web: &str, repo: &str, number: u64, issue: &Issue) -> Value {
         "title": issue.title,
         "state": if issue.open { "open" } else { "closed" },
         "html_url": format!("{web}/{repo}/issues/{number}"),
+    })
+}
+
+/// A pull request as the issue that it is, too.
+pub fn pull_as_issue(web: &str, repo: &str, pull: &Pull) -> Value {
+    let number = pull.number;
+    let page = format!("{web}/{repo}/pull/{number}");
+    json!({
+        "number": number,
+        "title": pull.title,
+        "state": if pull.open { "open" } else { "closed" },
+        "html_url": page,
+        "pull_request": { "html_url": page, "merged_at": pull.merged.as_ref().map(|_| time(number)) },
     })
 }

@@ -1,24 +1,43 @@
-//! GitHub's REST and GraphQL, as far as release trains use them, with its status codes and error texts.
+//! The front door: every request passes its faults, proves who it is, stays within its limits and is answered with GitHub's headers. What
+//! it asks for is answered by topic: [`pulls`], [`merge`], [`refs`], [`issues`], [`ci`], [`releases`], [`graphql`].
 
 use std::sync::{Arc, Weak};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use chrono::Utc;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::model::{Model, Pull, issue_json};
-use super::scenario::Scenario;
-use super::{BOT, GitHubDouble, Inner, Repo, TOKEN, git_http, life};
-use crate::github::MergeMethod;
+use super::knobs::{Credential, Knobs, SlowDown};
+use super::model::Model;
+use super::tokens::{self, Access};
+use super::{GitHubDouble, Inner, Repo, git_http, life};
 use crate::sandbox::faults::When;
 use crate::sandbox::locked;
 
+mod answer;
+mod ci;
+mod graphql;
+mod issues;
+mod merge;
+mod pulls;
+mod refs;
+mod releases;
+
+use answer::{Answer, moved, not_found, ok, refuse, with};
+
 /// A push of a repository's size.
 const BODY: usize = 64 * 1024 * 1024;
+/// The primary rate limit: requests per hour.
+const LIMIT: u64 = 5000;
+/// Seconds until a used-up quota comes back.
+const REFILL: i64 = 1;
+/// The API versions that there are.
+const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
+const SECONDARY: &str = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
 
 pub fn router(double: Weak<Inner>) -> Router {
     Router::new().fallback(entry).with_state(double)
@@ -29,6 +48,14 @@ async fn entry(State(inner): State<Weak<Inner>>, request: Request) -> Response {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let double = GitHubDouble(inner);
+    // In a task of its own: what a caller asked for takes effect whole, even if the caller is gone in the middle of it.
+    match tokio::spawn(answer(double, request)).await {
+        Ok(response) => response,
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn answer(double: GitHubDouble, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = match axum::body::to_bytes(body, BODY).await {
         Ok(body) => body,
@@ -47,7 +74,8 @@ async fn entry(State(inner): State<Weak<Inner>>, request: Request) -> Response {
     let answer = route(&double, &parts.method, &parts.uri, &parts.headers, body).await;
     if changes {
         double.0.faults.tell(&line, When::After);
-        if answer.status().is_success() && double.scenario() == Scenario::LostReplies && lost(&double, &line) {
+        if answer.status().is_success() && double.knobs(|knobs| knobs.lost_replies) && first_of_its_kind(&double, &line)
+        {
             return (StatusCode::BAD_GATEWAY, Json(json!({ "message": "Server Error" }))).into_response();
         }
     }
@@ -57,85 +85,468 @@ async fn entry(State(inner): State<Weak<Inner>>, request: Request) -> Response {
     }
 }
 
-/// Whether this is the first write of its kind.
-fn lost(double: &GitHubDouble, line: &str) -> bool {
+fn first_of_its_kind(double: &GitHubDouble, line: &str) -> bool {
     let kind: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
     double.first_time(&format!("lost {kind}"))
 }
 
 async fn route(double: &GitHubDouble, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Response {
-    let path = percent_encoding::percent_decode_str(uri.path())
-        .decode_utf8_lossy()
-        .into_owned();
-    if let Some(git) = git_repo(&path) {
-        return push_or_pull(double, &git, method, uri, headers, body).await;
+    if let Some((name, rest)) = uri.path().trim_start_matches('/').split_once(".git/") {
+        return push_or_pull(double, name, rest, method, uri, headers, body).await;
     }
-    let Some(rest) = path.strip_prefix("/api/v3").or_else(|| path.strip_prefix("/api")) else {
+    let below = uri
+        .path()
+        .strip_prefix("/api/v3")
+        .or_else(|| uri.path().strip_prefix("/api"));
+    let Some(path) = below else {
         return (
             StatusCode::NOT_FOUND,
             "This is the sandbox's GitHub; its pages are on the sandbox's own page.",
         )
             .into_response();
     };
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if bearer != Some(&format!("Bearer {TOKEN}")) {
-        return refuse(401, "Bad credentials").respond(headers, uri);
-    }
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let segments: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
-    *locked(&double.0.calls)
-        .entry(format!("{method} {}", generic(&segments)))
-        .or_default() += 1;
-    if double.scenario() == Scenario::RateLimited {
-        let calls: u64 = locked(&double.0.calls).values().sum();
-        if calls == 12 || calls == 30 {
-            let mut answer = refuse(
-                403,
-                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
-            );
-            answer.retry_after = Some(1);
-            return answer.respond(headers, uri);
-        }
-    }
-    let answer = match segments.as_slice() {
-        ["graphql"] => graphql(double, &body).await,
-        ["repos", owner, name, rest @ ..] => match double.repo(&format!("{owner}/{name}")) {
-            Ok(repo) => call(double, &repo, method.as_str(), rest, uri, &body).await,
-            Err(_) => not_found(),
-        },
-        _ => not_found(),
+    let decode = |part: &str| {
+        percent_encoding::percent_decode_str(part)
+            .decode_utf8_lossy()
+            .into_owned()
     };
-    answer.respond(headers, uri)
+    let segments: Vec<String> = path.split('/').skip(1).map(decode).collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let call = Call {
+        method: method.as_str(),
+        path: &segments,
+        uri,
+        headers,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    };
+    let (answer, home) = call.answer(double).await;
+    let answer = call.sign(double, answer);
+    let response = answer.respond(headers, uri, &home);
+    double.count_down(response.status());
+    with_limits(double, response)
 }
 
-/// `acme/web` of `/acme/web.git/info/refs`.
-fn git_repo(path: &str) -> Option<String> {
-    let (repo, _) = path.trim_start_matches('/').split_once(".git/")?;
-    Some(repo.to_owned())
+/// A request to the API.
+struct Call<'a> {
+    method: &'a str,
+    path: &'a [&'a str],
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    body: Value,
+}
+
+/// What answering a request about a repository takes.
+pub(super) struct Cx<'a> {
+    pub double: &'a GitHubDouble,
+    pub repo: &'a Arc<Repo>,
+    /// As the repository is called now.
+    pub name: String,
+    pub web: String,
+    pub method: &'a str,
+    pub uri: &'a Uri,
+    pub body: &'a Value,
+    pub access: Access,
+}
+
+impl Cx<'_> {
+    pub fn knobs<T>(&self, look: impl FnOnce(&mut Knobs) -> T) -> T {
+        self.double.knobs(look)
+    }
+
+    pub fn owner(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}
+
+impl Call<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn token(&self) -> Option<&str> {
+        let value = self.header("authorization")?;
+        value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("token "))
+    }
+
+    /// The answer, and the base of links between its pages.
+    async fn answer(&self, double: &GitHubDouble) -> (Answer, String) {
+        let nowhere = |answer: Answer| (answer, String::new());
+        if self.header("user-agent").is_none_or(str::is_empty) {
+            return nowhere(refuse(
+                403,
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header (https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required). Check https://developer.github.com for other possible causes.",
+            ));
+        }
+        if self.path.last().is_none_or(|last| last.is_empty()) {
+            return nowhere(not_found());
+        }
+        if let Some(refusal) = self.version(double) {
+            return nowhere(refusal);
+        }
+        if let Some(answer) = self.for_the_app(double) {
+            return nowhere(answer);
+        }
+        let access = match self.token() {
+            None => return nowhere(refuse(401, "Requires authentication")),
+            Some(token) => {
+                let mut tokens = locked(&double.0.tokens);
+                let access = tokens.access(token);
+                tokens.spend(token);
+                access
+            }
+        };
+        let Some(access) = access else {
+            return nowhere(refuse(401, "Bad credentials"));
+        };
+        if self.path == ["rate_limit"] {
+            return nowhere(rate_limit(double));
+        }
+        if let Some(refusal) = self.limits(double) {
+            return nowhere(refusal);
+        }
+        match self.path {
+            ["graphql"] => nowhere(graphql::answer(double, &self.body).await),
+            ["repos", owner, name, rest @ ..] => {
+                let asked = format!("{owner}/{name}");
+                let Some((repo, now)) = double.known_as(&asked).filter(|_| access.sees) else {
+                    return nowhere(not_found());
+                };
+                let home = home(double, &repo);
+                if now != asked {
+                    return nowhere(moved(self.method, &self.elsewhere(&home, rest)));
+                }
+                (self.about(double, &repo, now, rest, access).await, home)
+            }
+            ["repositories", id, rest @ ..] => {
+                let found = double.0.repos.values().find(|repo| repo.id.to_string() == *id);
+                let Some(repo) = found.filter(|_| access.sees) else {
+                    return nowhere(not_found());
+                };
+                (
+                    self.about(double, repo, double.name_of(repo), rest, access).await,
+                    home(double, repo),
+                )
+            }
+            _ => nowhere(not_found()),
+        }
+    }
+
+    fn elsewhere(&self, home: &str, rest: &[&str]) -> String {
+        let query = self.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let rest: String = rest.iter().map(|part| format!("/{part}")).collect();
+        format!("{home}{rest}{query}")
+    }
+
+    fn version(&self, double: &GitHubDouble) -> Option<Answer> {
+        let version = self.header("x-github-api-version")?;
+        if double.knobs(|knobs| knobs.dead_versions.iter().any(|dead| dead == version)) {
+            return Some(refuse(410, &format!("API version {version} is no longer supported.")));
+        }
+        (!VERSIONS.contains(&version)).then(|| refuse(400, &format!("{version} is not a supported API version.")))
+    }
+
+    /// The two calls that a GitHub App makes in its own name.
+    fn for_the_app(&self, double: &GitHubDouble) -> Option<Answer> {
+        let created = match (self.method, self.path) {
+            ("GET", ["repos", owner, name, "installation"]) => {
+                let known = double.known_as(&format!("{owner}/{name}")).is_some();
+                known.then(|| ok(json!({ "id": tokens::INSTALLATION, "app_id": tokens::APP_ID })))
+            }
+            ("POST", ["app", "installations", id, "access_tokens"]) => {
+                (*id == tokens::INSTALLATION.to_string()).then(|| {
+                    let calls = double.knobs(|knobs| knobs.token_calls);
+                    with(201, locked(&double.0.tokens).install(calls))
+                })
+            }
+            _ => return None,
+        };
+        Some(match tokens::check_jwt(self.token().unwrap_or_default()) {
+            Ok(()) => created.unwrap_or_else(not_found),
+            Err(message) => refuse(401, message),
+        })
+    }
+
+    /// Counts the call, and refuses it if it is one too many.
+    fn limits(&self, double: &GitHubDouble) -> Option<Answer> {
+        let call = {
+            let mut calls = locked(&double.0.calls);
+            *calls
+                .entry(format!("{} {}", self.method, generic(self.path)))
+                .or_default() += 1;
+            calls.values().sum::<u64>()
+        };
+        match double.knobs(|knobs| knobs.slow_down.remove(&call)) {
+            Some(SlowDown::For(status, seconds)) => {
+                return Some(refuse(status, SECONDARY).and("retry-after", seconds.to_string()));
+            }
+            Some(SlowDown::Unsaid(status)) => return Some(refuse(status, SECONDARY)),
+            None => {}
+        }
+        let refused = double.quota().0 == 0;
+        refused.then(|| refuse(403, "API rate limit exceeded for user ID 1. If you reach out to GitHub Support for help, please include the request ID."))
+    }
+
+    async fn about(
+        &self,
+        double: &GitHubDouble,
+        repo: &Arc<Repo>,
+        name: String,
+        path: &[&str],
+        access: Access,
+    ) -> Answer {
+        if self.method != "GET" && !access.pushes {
+            return refuse(403, "Must have push access to repository");
+        }
+        let cx = Cx {
+            double,
+            repo,
+            name,
+            web: double.web(),
+            method: self.method,
+            uri: self.uri,
+            body: &self.body,
+            access,
+        };
+        let mut answer = dispatch(&cx, &mut *repo.model.lock().await, path).await;
+        if self.header("x-github-api-version") == Some(VERSIONS[1]) {
+            drop_since_2026(&mut answer.body);
+        }
+        answer
+    }
+
+    /// The headers that tell what the caller is and has.
+    fn sign(&self, double: &GitHubDouble, answer: Answer) -> Answer {
+        let version = self.header("x-github-api-version").unwrap_or(VERSIONS[0]).to_owned();
+        let mut answer = answer.and("x-github-api-version-selected", version);
+        if let Some(date) = double.knobs(|knobs| knobs.sunset.clone()) {
+            answer = answer.and("sunset", date.clone()).and("deprecation", date);
+        }
+        if self.token().is_some_and(|token| token.starts_with("ghp_")) {
+            answer = answer.and("x-oauth-scopes", "repo, workflow".to_owned());
+        }
+        answer
+    }
+}
+
+/// The repository by its id, which outlives its name.
+fn home(double: &GitHubDouble, repo: &Repo) -> String {
+    format!("{}/repositories/{}", double.api_url(), repo.id)
+}
+
+/// Version 2026-03-10 took this from every pull request.
+fn drop_since_2026(body: &mut Value) {
+    let rows = match body {
+        Value::Array(rows) => rows.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+        row.remove("merge_commit_sha");
+    }
+}
+
+fn rate_limit(double: &GitHubDouble) -> Answer {
+    let (remaining, reset) = double.quota();
+    let core = json!({ "limit": LIMIT, "remaining": remaining, "used": LIMIT.saturating_sub(remaining), "reset": reset, "resource": "core" });
+    ok(json!({ "resources": { "core": core }, "rate": core }))
+}
+
+fn with_limits(double: &GitHubDouble, mut response: Response) -> Response {
+    let (remaining, reset) = double.quota();
+    for (name, value) in [
+        ("x-github-request-id", format!("SBX:{:06X}", fastrand::u32(..0xff_ffff))),
+        ("x-ratelimit-limit", LIMIT.to_string()),
+        ("x-ratelimit-remaining", remaining.to_string()),
+        ("x-ratelimit-used", LIMIT.saturating_sub(remaining).to_string()),
+        ("x-ratelimit-reset", reset.to_string()),
+        ("x-ratelimit-resource", "core".to_owned()),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+impl GitHubDouble {
+    /// Requests left before the primary limit, and when there are new ones, in epoch seconds: clients compare that with their own clock.
+    fn quota(&self) -> (u64, i64) {
+        let now = Utc::now().timestamp();
+        let mut back = locked(&self.0.quota_back);
+        self.knobs(|knobs| match (knobs.quota, *back) {
+            (Some(0), None) => {
+                *back = Some(now + REFILL);
+                (0, now + REFILL)
+            }
+            (Some(0), Some(reset)) if now < reset => (0, reset),
+            (Some(0), Some(_)) => {
+                (knobs.quota, *back) = (None, None);
+                (LIMIT, now + 3600)
+            }
+            (left, _) => (left.unwrap_or(LIMIT), now + 3600),
+        })
+    }
+
+    /// What is new costs one of the quota; what isn't, nothing.
+    fn count_down(&self, status: StatusCode) {
+        if status != StatusCode::NOT_MODIFIED {
+            self.knobs(|knobs| knobs.quota = knobs.quota.map(|left| left.saturating_sub(1)));
+        }
+    }
+
+    /// A repository by a name that it has or had, and its name now.
+    fn known_as(&self, name: &str) -> Option<(Arc<Repo>, String)> {
+        let now = self.knobs(|knobs| knobs.moved_to.clone());
+        let first = self.0.repos.get(super::FIRST);
+        match (self.0.repos.get(name), first) {
+            (Some(repo), _) => Some((repo.clone(), self.name_of(repo))),
+            (None, Some(repo)) if now.as_deref() == Some(name) => Some((repo.clone(), name.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// What a repository is called now.
+    fn name_of(&self, repo: &Repo) -> String {
+        let now = self.knobs(|knobs| knobs.moved_to.clone());
+        now.filter(|_| repo.name == super::FIRST)
+            .unwrap_or_else(|| repo.name.clone())
+    }
+}
+
+/// A route without its numbers and names, to count by.
+fn generic(segments: &[&str]) -> String {
+    let plain = |segment: &&str| match segment.bytes().all(|byte| byte.is_ascii_digit()) || segment.len() == 40 {
+        true => "{}".to_owned(),
+        false => (*segment).to_owned(),
+    };
+    segments.iter().skip(3).map(plain).collect::<Vec<_>>().join("/")
+}
+
+async fn dispatch(cx: &Cx<'_>, model: &mut Model, path: &[&str]) -> Answer {
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    match (cx.method, path) {
+        ("GET", []) => repository(cx),
+        ("GET", ["collaborators", user, "permission"]) => permission(user),
+        ("GET", ["contents", path @ ..]) => refs::contents(cx, &path.join("/")).await,
+        ("GET", ["pulls"]) => pulls::list(cx, model).await,
+        ("POST", ["pulls"]) => pulls::open(cx, model).await,
+        ("GET", ["pulls", n]) => pulls::show(cx, model, number(n)).await,
+        ("PATCH", ["pulls", n]) => pulls::edit(cx, model, number(n)).await,
+        ("GET", ["pulls", n, "reviews"]) => pulls::reviews(model, number(n)),
+        ("GET", ["pulls", n, "commits"]) => pulls::commits(cx, model, number(n)).await,
+        ("GET", ["pulls", n, "requested_reviewers"]) => pulls::requested(model, number(n)),
+        ("POST", ["pulls", n, "requested_reviewers"]) => pulls::ask(cx, model, number(n)),
+        ("DELETE", ["pulls", n, "requested_reviewers"]) => pulls::unask(cx, model, number(n)),
+        ("GET", ["pulls", n, "merge"]) => merge::is_merged(model, number(n)),
+        ("PUT", ["pulls", n, "merge"]) => merge::merge(cx, model, number(n)).await,
+        ("GET", ["git", "ref", "heads", branch @ ..]) => refs::branch_ref(cx, model, &branch.join("/")).await,
+        ("GET", ["git", "ref", "tags", tag @ ..]) => refs::tag_ref(cx, &tag.join("/")).await,
+        ("GET", ["git", "matching-refs", "heads", beginning @ ..]) => refs::matching(cx, &beginning.join("/")).await,
+        ("GET", ["git", "tags", sha]) => refs::tag(cx, sha).await,
+        ("POST", ["git", "refs"]) => refs::create(cx, model).await,
+        ("DELETE", ["git", "refs", "heads", branch @ ..]) => refs::delete(cx, model, &branch.join("/")).await,
+        ("GET", ["compare", span @ ..]) => refs::compare(cx, &span.join("/")).await,
+        ("GET", ["branches", branch @ ..]) => refs::branch(cx, &branch.join("/")).await,
+        ("GET", ["rules", "branches", branch @ ..]) => refs::rules(cx, &branch.join("/")),
+        ("GET", ["issues", n]) => issues::show(cx, model, number(n)),
+        ("PATCH", ["issues", n]) => issues::edit(cx, model, number(n)),
+        ("GET", ["issues", n, "comments"]) => issues::comments(cx, model, number(n)),
+        ("POST", ["issues", n, "comments"]) => issues::comment(cx, model, number(n)),
+        ("GET", ["issues", n, "timeline"]) => issues::timeline(model, number(n)),
+        ("GET", ["commits", sha, "pulls"]) => pulls::of_commit(cx, model, sha).await,
+        ("GET", ["commits", sha, "check-runs"]) => ci::check_runs(cx, model, sha),
+        ("GET", ["commits", sha, "status"]) => ci::status(model, sha),
+        ("GET", ["actions", "workflows", file]) => ci::workflow(cx, file).await,
+        ("GET", ["actions", "workflows", file, "runs"]) => ci::runs(cx, model, Some(file)),
+        ("GET", ["actions", "runs"]) => ci::runs(cx, model, None),
+        ("GET", ["actions", "runs", id]) => ci::run(cx, model, number(id)).await,
+        ("GET", ["actions", "runs", id, "jobs"]) => ci::jobs(cx, model, number(id)),
+        ("GET", ["releases"]) => releases::list(cx, model),
+        ("GET", ["releases", "latest"]) => releases::latest(cx, model),
+        ("GET", ["releases", "tags", tag @ ..]) => releases::by_tag(cx, model, &tag.join("/")),
+        ("GET", ["releases", id]) => releases::show(cx, model, number(id)),
+        ("PATCH", ["releases", id]) => releases::edit(cx, model, number(id)),
+        _ => not_found(),
+    }
+}
+
+fn repository(cx: &Cx<'_>) -> Answer {
+    let (default_branch, deletes, forbidden) = cx.knobs(|knobs| {
+        let default = knobs.default_branch.clone().unwrap_or_else(|| "main".to_owned());
+        (
+            default,
+            knobs.delete_head != super::knobs::DeleteHead::No,
+            knobs.forbidden_methods.clone(),
+        )
+    });
+    let mut repository = json!({
+        "id": cx.repo.id, "full_name": cx.name, "private": true, "default_branch": default_branch,
+        "html_url": format!("{}/{}", cx.web, cx.name), "permissions": { "pull": true, "push": cx.access.pushes },
+    });
+    // Only writers see what the repository's owner chose.
+    if cx.access.pushes {
+        use crate::github::MergeMethod::{Merge, Rebase, Squash};
+        repository["delete_branch_on_merge"] = deletes.into();
+        for (key, method) in [
+            ("allow_merge_commit", Merge),
+            ("allow_squash_merge", Squash),
+            ("allow_rebase_merge", Rebase),
+        ] {
+            repository[key] = (!forbidden.contains(&method)).into();
+        }
+    }
+    ok(repository)
+}
+
+fn permission(user: &str) -> Answer {
+    let permission = match user {
+        "ana" | "ben" | "chloe" | "dan" => "write",
+        "eve" => "read",
+        _ => "none",
+    };
+    ok(json!({ "permission": permission, "role_name": permission, "user": super::model::user(user) }))
+}
+
+/// A fine-grained token has no such permission at all.
+fn fine_grained_refusal(cx: &Cx<'_>, permission: &str) -> Option<Answer> {
+    (cx.access.credential == Credential::FineGrained).then(|| {
+        refuse(403, "Resource not accessible by personal access token")
+            .and("x-accepted-github-permissions", permission.to_owned())
+    })
 }
 
 async fn push_or_pull(
     double: &GitHubDouble,
     name: &str,
+    rest: &str,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Ok(repo) = double.repo(name) else {
+    let Some((repo, now)) = double.known_as(name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    if !uri.path().ends_with("git-receive-pack") || method != Method::POST {
-        return git_http::serve(double, method.as_str(), uri, headers, body).await;
+    if now != name {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = format!("{}/{now}.git/{rest}{query}", double.web());
+        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response();
+    }
+    let path = format!("/{}.git/{rest}", repo.name);
+    if !rest.ends_with("git-receive-pack") || method != Method::POST {
+        return git_http::serve(double, method.as_str(), &path, uri, headers, body).await;
     }
     let mut model = repo.model.lock().await;
     let before = repo.bare.branches().await.unwrap_or_default();
-    let response = git_http::serve(double, method.as_str(), uri, headers, body).await;
+    let response = git_http::serve(double, method.as_str(), &path, uri, headers, body).await;
     let after = repo.bare.branches().await.unwrap_or_default();
     for (branch, tip) in &after {
         if before.iter().all(|(name, old)| name != branch || old != tip) {
             let short: String = tip.chars().take(7).collect();
             model.note(format!("git push {branch} {short}"));
+        }
+        if before.iter().all(|(name, _)| name != branch) {
+            let hidden = double.knobs(|knobs| knobs.lag_reads);
+            model.hidden_refs.insert(branch.clone(), hidden);
         }
     }
     for (branch, _) in &before {
@@ -149,640 +560,4 @@ async fn push_or_pull(
     drop(model);
     double.changed(&repo);
     response
-}
-
-/// An answer before it is HTTP.
-struct Answer {
-    status: u16,
-    body: Value,
-    /// A list that is paged.
-    pages: bool,
-    retry_after: Option<u64>,
-}
-
-fn ok(body: Value) -> Answer {
-    with(200, body)
-}
-
-fn with(status: u16, body: Value) -> Answer {
-    Answer {
-        status,
-        body,
-        pages: false,
-        retry_after: None,
-    }
-}
-
-fn paged(rows: Vec<Value>) -> Answer {
-    Answer {
-        pages: true,
-        ..ok(Value::Array(rows))
-    }
-}
-
-fn refuse(status: u16, message: &str) -> Answer {
-    with(
-        status,
-        json!({ "message": message, "documentation_url": "https://docs.github.com/rest" }),
-    )
-}
-
-fn not_found() -> Answer {
-    refuse(404, "Not Found")
-}
-
-fn invalid(field: &str, code: &str, message: &str) -> Answer {
-    let error = json!({ "resource": "PullRequest", "field": field, "code": code, "message": message });
-    with(
-        422,
-        json!({ "message": "Validation Failed", "errors": [error], "documentation_url": "https://docs.github.com/rest/pulls" }),
-    )
-}
-
-impl Answer {
-    fn respond(mut self, headers: &HeaderMap, uri: &Uri) -> Response {
-        let mut link = None;
-        if self.pages
-            && let Value::Array(rows) = &mut self.body
-        {
-            let number =
-                |name: &str, default: usize| query(uri, name).and_then(|text| text.parse().ok()).unwrap_or(default);
-            let (per_page, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
-            let all = rows.len();
-            let rows: Vec<Value> = rows.drain(..).skip((page - 1) * per_page).take(per_page).collect();
-            if page * per_page < all {
-                let others: Vec<&str> = uri
-                    .query()
-                    .unwrap_or_default()
-                    .split('&')
-                    .filter(|pair| !pair.starts_with("page="))
-                    .collect();
-                let host = headers
-                    .get(header::HOST)
-                    .and_then(|host| host.to_str().ok())
-                    .unwrap_or("127.0.0.1");
-                link = Some(format!(
-                    "<http://{host}{}?{}&page={}>; rel=\"next\"",
-                    uri.path(),
-                    others.join("&"),
-                    page + 1
-                ));
-            }
-            self.body = Value::Array(rows);
-        }
-        let text = self.body.to_string();
-        let etag = format!("\"{}\"", &hex::encode(Sha256::digest(&text))[..32]);
-        let same = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()) == Some(&etag);
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = match (self.status, same) {
-            (200, true) => StatusCode::NOT_MODIFIED.into_response(),
-            (204, _) => StatusCode::NO_CONTENT.into_response(),
-            _ => (
-                status,
-                [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
-                Body::from(text),
-            )
-                .into_response(),
-        };
-        let mut put = |name: header::HeaderName, value: String| {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                response.headers_mut().insert(name, value);
-            }
-        };
-        put(header::ETAG, etag);
-        put(
-            header::HeaderName::from_static("x-github-request-id"),
-            format!("SBX:{:06X}", fastrand::u32(..0xff_ffff)),
-        );
-        put(
-            header::HeaderName::from_static("x-ratelimit-remaining"),
-            "4900".to_owned(),
-        );
-        if let Some(link) = link {
-            put(header::LINK, link);
-        }
-        if let Some(seconds) = self.retry_after {
-            put(header::RETRY_AFTER, seconds.to_string());
-        }
-        response
-    }
-}
-
-fn query(uri: &Uri, name: &str) -> Option<String> {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let value = pairs
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)?
-        .1;
-    Some(
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8_lossy()
-            .into_owned(),
-    )
-}
-
-/// A route without its numbers and names, to count by.
-fn generic(segments: &[&str]) -> String {
-    let plain = |segment: &&str| match segment.bytes().all(|byte| byte.is_ascii_digit()) || segment.len() == 40 {
-        true => "{}".to_owned(),
-        false => (*segment).to_owned(),
-    };
-    segments.iter().skip(3).map(plain).collect::<Vec<_>>().join("/")
-}
-
-async fn call(double: &GitHubDouble, repo: &Arc<Repo>, method: &str, path: &[&str], uri: &Uri, body: &Value) -> Answer {
-    let web = double.web();
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let mut model = repo.model.lock().await;
-    match (method, path) {
-        ("GET", []) => ok(json!({
-            "full_name": repo.name, "default_branch": "main", "html_url": format!("{web}/{}", repo.name), "permissions": { "push": true },
-            "delete_branch_on_merge": false, "allow_merge_commit": true, "allow_squash_merge": true, "allow_rebase_merge": true,
-        })),
-        ("GET", ["pulls"]) => list_pulls(double, repo, &model, uri).await,
-        ("POST", ["pulls"]) => open_pull(double, repo, &mut model, body).await,
-        ("GET", ["pulls", n]) => show_pull(double, repo, &mut model, number(n)).await,
-        ("PATCH", ["pulls", n]) => edit_pull(double, repo, &mut model, number(n), body).await,
-        ("PUT", ["pulls", n, "merge"]) => merge(double, repo, &mut model, number(n), body).await,
-        ("GET", ["pulls", n, "reviews"]) => match model.pulls.get(&number(n)) {
-            Some(pull) => paged(pull.reviews.iter().map(super::model::Review::json).collect()),
-            None => not_found(),
-        },
-        ("GET", ["pulls", n, "commits"]) => match model.pulls.get(&number(n)) {
-            Some(pull) => commits(repo, &pull.base, &pull.head_sha).await,
-            None => not_found(),
-        },
-        ("POST", ["pulls", n, "requested_reviewers"]) => ask(double, repo, &mut model, number(n), body),
-        ("GET", ["collaborators", user, "permission"]) => {
-            let permission = match *user {
-                "ana" | "ben" | "chloe" | "dan" => "write",
-                "eve" => "read",
-                _ => "none",
-            };
-            ok(json!({ "permission": permission }))
-        }
-        ("GET", ["git", "ref", "heads", branch @ ..]) => match repo.bare.tip(&branch.join("/")).await {
-            Some(sha) => ok(
-                json!({ "ref": format!("refs/heads/{}", branch.join("/")), "object": { "type": "commit", "sha": sha } }),
-            ),
-            None => not_found(),
-        },
-        ("GET", ["git", "ref", "tags", tag @ ..]) => {
-            match repo.bare.resolve(&format!("refs/tags/{}", tag.join("/"))).await {
-                Some(sha) => {
-                    let kind = repo.bare.git(&["cat-file", "-t", &sha]).await.unwrap_or_default();
-                    ok(json!({ "ref": format!("refs/tags/{}", tag.join("/")), "object": { "type": kind, "sha": sha } }))
-                }
-                None => not_found(),
-            }
-        }
-        ("GET", ["git", "tags", sha]) => match repo.bare.resolve(&format!("{sha}^{{commit}}")).await {
-            Some(commit) => ok(json!({ "object": { "type": "commit", "sha": commit } })),
-            None => not_found(),
-        },
-        ("DELETE", ["git", "refs", "heads", branch @ ..]) => {
-            delete_branch(double, repo, &mut model, &branch.join("/")).await
-        }
-        ("GET", ["compare", range]) => match range.split_once("...") {
-            Some((base, head)) => {
-                let rows = commits(repo, base, head).await.body;
-                let status = if rows.as_array().is_some_and(Vec::is_empty) {
-                    "identical"
-                } else {
-                    "ahead"
-                };
-                ok(json!({ "status": status, "commits": rows }))
-            }
-            None => not_found(),
-        },
-        ("GET", ["branches", branch @ ..]) => match repo.bare.tip(&branch.join("/")).await {
-            Some(sha) => ok(json!({ "name": branch.join("/"), "commit": { "sha": sha }, "protected": false })),
-            None => not_found(),
-        },
-        ("GET", ["rules", "branches", ..]) => paged(Vec::new()),
-        ("GET", ["issues", n]) => match model.issues.get(&number(n)) {
-            Some(issue) => ok(issue_json(&web, &repo.name, number(n), issue)),
-            None => not_found(),
-        },
-        ("PATCH", ["issues", n]) => {
-            let n = number(n);
-            let state = body["state"].as_str().unwrap_or_default().to_owned();
-            model.note(format!("PATCH issues/{n} state={state}"));
-            let answer = match model.issues.get_mut(&n) {
-                Some(issue) => {
-                    issue.open = state == "open";
-                    ok(issue_json(&web, &repo.name, n, issue))
-                }
-                None => not_found(),
-            };
-            double.changed(repo);
-            answer
-        }
-        ("GET", ["issues", n, "comments"]) => {
-            let comments = model.comments.get(&number(n)).into_iter().flatten();
-            paged(comments.map(|body| json!({ "body": body })).collect())
-        }
-        ("POST", ["issues", n, "comments"]) => {
-            let n = number(n);
-            model.note(format!("POST issues/{n}/comments"));
-            let text = body["body"].as_str().unwrap_or_default().to_owned();
-            model.comments.entry(n).or_default().push(text);
-            double.changed(repo);
-            with(
-                201,
-                json!({ "html_url": format!("{web}/{}/issues/{n}#issuecomment", repo.name) }),
-            )
-        }
-        ("GET", ["commits", sha, "check-runs"]) => {
-            let rows: Vec<Value> = model
-                .checks
-                .get(*sha)
-                .into_iter()
-                .flatten()
-                .map(|check| check.json(&web, &repo.name))
-                .collect();
-            ok(json!({ "total_count": rows.len(), "check_runs": rows }))
-        }
-        ("GET", ["commits", _, "status"]) => ok(json!({ "state": "pending", "total_count": 0, "statuses": [] })),
-        ("GET", ["actions", "workflows", workflow, "runs"]) => {
-            let sha = query(uri, "head_sha").unwrap_or_default();
-            for run in model.runs.iter_mut().filter(|run| run.sha == sha) {
-                run.late = run.late.saturating_sub(1);
-            }
-            runs(&model, &web, &repo.name, &sha, Some(workflow))
-        }
-        ("GET", ["actions", "runs"]) => runs(
-            &model,
-            &web,
-            &repo.name,
-            &query(uri, "head_sha").unwrap_or_default(),
-            None,
-        ),
-        ("GET", ["actions", "runs", id]) => match model.runs.iter().find(|run| run.id == number(id)) {
-            Some(run) => ok(run.json(&web, &repo.name)),
-            None => not_found(),
-        },
-        ("GET", ["actions", "runs", id, "jobs"]) => match model.runs.iter().find(|run| run.id == number(id)) {
-            Some(run) => ok(json!({ "total_count": run.jobs.len(), "jobs": run.jobs_json(&web, &repo.name) })),
-            None => not_found(),
-        },
-        ("GET", ["releases"]) => paged(
-            model
-                .releases
-                .iter()
-                .rev()
-                .map(|release| release.json(&web, &repo.name))
-                .collect(),
-        ),
-        ("GET", ["releases", "tags", tag]) => match model
-            .releases
-            .iter()
-            .find(|release| release.tag == *tag && !release.draft)
-        {
-            Some(release) => ok(release.json(&web, &repo.name)),
-            None => not_found(),
-        },
-        ("GET", ["releases", id]) => match model.releases.iter().find(|release| release.id == number(id)) {
-            Some(release) => ok(release.json(&web, &repo.name)),
-            None => not_found(),
-        },
-        ("PATCH", ["releases", id]) => {
-            let Some(text) = body["body"].as_str().filter(|text| text.chars().count() <= 125_000) else {
-                return refuse(422, "Validation Failed");
-            };
-            let found = model.releases.iter_mut().find(|release| release.id == number(id));
-            let Some(release) = found else { return not_found() };
-            text.clone_into(&mut release.body);
-            let (tag, answer) = (release.tag.clone(), ok(release.json(&web, &repo.name)));
-            model.note(format!("PATCH releases/{tag} body"));
-            double.changed(repo);
-            answer
-        }
-        _ => not_found(),
-    }
-}
-
-fn runs(model: &Model, web: &str, repo: &str, sha: &str, workflow: Option<&str>) -> Answer {
-    // GitHub drops an empty filter silently and answers with everybody's runs.
-    let wanted = |run: &&super::model::Run| {
-        (sha.is_empty() || run.sha == sha) && workflow.is_none_or(|workflow| run.workflow == workflow) && run.late == 0
-    };
-    let rows: Vec<Value> = model
-        .runs
-        .iter()
-        .rev()
-        .filter(wanted)
-        .map(|run| run.json(web, repo))
-        .collect();
-    ok(json!({ "total_count": rows.len(), "workflow_runs": rows }))
-}
-
-async fn commits(repo: &Repo, base: &str, head: &str) -> Answer {
-    match repo.bare.log(base, head).await {
-        Ok(log) => paged(
-            log.into_iter()
-                .map(|(sha, author, message)| {
-                    json!({ "sha": sha, "commit": { "message": message, "author": { "name": author } }, "author": { "login": author } })
-                })
-                .collect(),
-        ),
-        Err(_) => not_found(),
-    }
-}
-
-async fn list_pulls(double: &GitHubDouble, repo: &Repo, model: &Model, uri: &Uri) -> Answer {
-    let state = query(uri, "state").unwrap_or_else(|| "open".to_owned());
-    let base = query(uri, "base");
-    // Only `owner:branch` filters; a bare branch is ignored.
-    let head = query(uri, "head").and_then(|head| head.split_once(':').map(|(_, branch)| branch.to_owned()));
-    let mut rows = Vec::new();
-    for pull in model.pulls.values() {
-        let wanted = (state == "all" || pull.open == (state == "open"))
-            && base.as_ref().is_none_or(|base| pull.base == *base)
-            && head.as_ref().is_none_or(|head| pull.head == *head);
-        if wanted {
-            rows.push(pull.json(&double.web(), &repo.name, &base_sha(repo, pull).await, None));
-        }
-    }
-    paged(rows)
-}
-
-async fn base_sha(repo: &Repo, pull: &Pull) -> String {
-    repo.bare.tip(&pull.base).await.unwrap_or_else(|| "0".repeat(40))
-}
-
-async fn show_pull(double: &GitHubDouble, repo: &Repo, model: &mut Model, number: u64) -> Answer {
-    let Some(pull) = model.pulls.get_mut(&number) else {
-        return not_found();
-    };
-    let mergeable = match (pull.open, pull.null_reads) {
-        (false, _) => None,
-        (true, 0) => Some(repo.bare.mergeable(&pull.base, &pull.head_sha).await),
-        (true, _) => {
-            pull.null_reads -= 1;
-            None
-        }
-    };
-    let base = base_sha(repo, pull).await;
-    ok(pull.json(&double.web(), &repo.name, &base, Some(mergeable)))
-}
-
-/// So many GETs don't know mergeability after a change.
-fn null_reads(double: &GitHubDouble) -> u32 {
-    if double.scenario() == Scenario::MergeableNull {
-        3
-    } else {
-        0
-    }
-}
-
-async fn edit_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, body: &Value) -> Answer {
-    let Some(pull) = model.pulls.get_mut(&number) else {
-        return not_found();
-    };
-    let mut notes = Vec::new();
-    if let Some(base) = body["base"].as_str() {
-        if !pull.open {
-            return invalid(
-                "base",
-                "invalid",
-                "Cannot change the base branch of a closed pull request.",
-            );
-        }
-        if repo.bare.tip(base).await.is_none() {
-            return invalid("base", "invalid", "");
-        }
-        if pull.base != base {
-            base.clone_into(&mut pull.base);
-            pull.null_reads = null_reads(double);
-            if double.scenario() == Scenario::Dismissals && base.starts_with("deploy-") {
-                for review in pull.reviews.iter_mut().filter(|review| review.state == "APPROVED") {
-                    review.state = "DISMISSED";
-                }
-            }
-        }
-        notes.push(format!("PATCH pulls/{number} base={base}"));
-    }
-    if let Some(text) = body["body"].as_str() {
-        if text.chars().count() > 65_536 {
-            return invalid("body", "custom", "body is too long (maximum is 65536 characters)");
-        }
-        text.clone_into(&mut pull.body);
-        notes.push(format!("PATCH pulls/{number} body"));
-    }
-    if let Some(state) = body["state"].as_str() {
-        pull.open = state == "open";
-        notes.push(format!("PATCH pulls/{number} state={state}"));
-    }
-    let pull = pull.clone();
-    for note in notes {
-        model.note(note);
-    }
-    foreign_commit(double, repo, model, &pull.base).await;
-    double.changed(repo);
-    let base = base_sha(repo, &pull).await;
-    ok(pull.json(&double.web(), &repo.name, &base, Some(None)))
-}
-
-/// Somebody pushes to the deploy branch once the train is on it.
-async fn foreign_commit(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, branch: &str) {
-    if double.scenario() != Scenario::ForeignCommit
-        || !branch.starts_with("deploy-")
-        || !double.first_time("foreign commit")
-    {
-        return;
-    }
-    if let Some(tip) = repo.bare.tip(branch).await {
-        let files = [("src/hotfix.js", Some("export const hotfix = true;\n"))];
-        let dated = model.tick();
-        if let Ok(sha) = repo
-            .bare
-            .commit(Some(&tip), &files, "Just a quick fix", "eve", dated)
-            .await
-        {
-            let _ = repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await;
-        }
-    }
-}
-
-async fn open_pull(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, body: &Value) -> Answer {
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let (head, base) = (text("head"), text("base"));
-    let (Some(head_sha), Some(_)) = (repo.bare.tip(&head).await, repo.bare.tip(&base).await) else {
-        return invalid("head", "invalid", "");
-    };
-    if model
-        .pulls
-        .values()
-        .any(|pull| pull.open && pull.head == head && pull.base == base)
-    {
-        let owner = repo.name.split('/').next().unwrap_or_default();
-        return invalid(
-            "head",
-            "custom",
-            &format!("A pull request already exists for {owner}:{head}."),
-        );
-    }
-    if repo.bare.contains(&base, &head_sha).await {
-        return invalid("head", "custom", &format!("No commits between {base} and {head}"));
-    }
-    let number = model
-        .pulls
-        .keys()
-        .chain(model.issues.keys())
-        .max()
-        .copied()
-        .unwrap_or(0)
-        + 1;
-    let pull = Pull {
-        number,
-        title: text("title"),
-        body: text("body"),
-        author: BOT.to_owned(),
-        head: head.clone(),
-        head_sha: head_sha.clone(),
-        base: base.clone(),
-        open: true,
-        null_reads: null_reads(double),
-        ..Pull::default()
-    };
-    let _ = repo.bare.set_ref(&format!("refs/pull/{number}/head"), &head_sha).await;
-    let shown = pull.json(&double.web(), &repo.name, &base_sha(repo, &pull).await, Some(None));
-    model.pulls.insert(number, pull);
-    model.note(format!("POST pulls {head} -> {base}"));
-    if head.starts_with("deploy-") {
-        life::checks_begin(double, repo, model, &head_sha);
-    }
-    double.changed(repo);
-    with(201, shown)
-}
-
-fn ask(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, body: &Value) -> Answer {
-    let logins: Vec<String> = body["reviewers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|login| login.as_str().map(str::to_owned))
-        .collect();
-    let Some(pull) = model.pulls.get_mut(&number) else {
-        return not_found();
-    };
-    if logins.contains(&pull.author) {
-        return refuse(422, "Review cannot be requested from pull request author.");
-    }
-    if logins
-        .iter()
-        .any(|login| !matches!(login.as_str(), "ana" | "ben" | "chloe" | "dan" | "eve"))
-    {
-        return refuse(
-            422,
-            "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the repository.",
-        );
-    }
-    for login in &logins {
-        if !pull.requested.contains(login) {
-            pull.requested.push(login.clone());
-        }
-    }
-    model.note(format!("POST pulls/{number}/requested_reviewers {}", logins.join(",")));
-    for login in &logins {
-        life::reviewer_asked(double, repo, model, number, login);
-    }
-    double.changed(repo);
-    with(201, json!({ "number": number }))
-}
-
-async fn delete_branch(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, branch: &str) -> Answer {
-    if repo.bare.tip(branch).await.is_none() {
-        return refuse(422, "Reference does not exist");
-    }
-    if let Err(error) = repo.bare.delete_ref(&format!("refs/heads/{branch}")).await {
-        return refuse(422, &error);
-    }
-    model.note(format!("DELETE git/refs/heads/{branch}"));
-    if let Err(error) = life::refs_moved(double, repo, model).await {
-        return refuse(500, &error);
-    }
-    double.changed(repo);
-    with(204, Value::Null)
-}
-
-async fn merge(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut Model, number: u64, body: &Value) -> Answer {
-    let Some(pull) = model.pulls.get(&number).cloned() else {
-        return not_found();
-    };
-    let Some(base) = repo.bare.tip(&pull.base).await.filter(|_| pull.open) else {
-        return refuse(405, "Pull Request is not mergeable");
-    };
-    if pull.draft {
-        return refuse(405, "Pull Request is still a draft");
-    }
-    if body["sha"].as_str().is_some_and(|sha| sha != pull.head_sha) {
-        return refuse(409, "Head branch was modified. Review and try the merge again.");
-    }
-    if double.scenario() == Scenario::BaseModified && double.first_time("base modified") {
-        return refuse(405, "Base branch was modified. Review and try the merge again.");
-    }
-    let method = match body["merge_method"].as_str() {
-        Some("squash") => MergeMethod::Squash,
-        Some("rebase") => MergeMethod::Rebase,
-        _ => MergeMethod::Merge,
-    };
-    let message = match method {
-        MergeMethod::Squash => format!("{} (#{number})", pull.title),
-        _ => format!("Merge pull request #{number} from {}\n\n{}", pull.head, pull.title),
-    };
-    let dated = model.tick();
-    let merged = repo
-        .bare
-        .merge(method, &base, &pull.head_sha, &message, &pull.author, dated)
-        .await;
-    let sha = match merged {
-        Ok(Some(sha)) => sha,
-        Ok(None) => return refuse(405, "Pull Request is not mergeable"),
-        Err(error) => return refuse(500, &error),
-    };
-    if let Err(error) = repo.bare.set_ref(&format!("refs/heads/{}", pull.base), &sha).await {
-        return refuse(500, &error);
-    }
-    model.note(format!("PUT pulls/{number}/merge into {}", pull.base));
-    if let Some(pull) = model.pulls.get_mut(&number) {
-        pull.open = false;
-        pull.merged = Some((sha.clone(), BOT.to_owned()));
-    }
-    for other in model.pulls.values_mut().filter(|other| other.base == pull.base) {
-        other.null_reads = null_reads(double);
-    }
-    if let Err(error) = life::refs_moved(double, repo, model).await {
-        return refuse(500, &error);
-    }
-    if pull.base == "staging"
-        && let Err(error) = life::deploy_begins(double, repo, model, &sha).await
-    {
-        return refuse(500, &error);
-    }
-    double.changed(repo);
-    ok(json!({ "sha": sha, "merged": true, "message": "Pull Request successfully merged" }))
-}
-
-/// Only one question is asked in GraphQL. Links exist for pull requests into the default branch, or by hand in the sidebar: the double has
-/// none, so that parsing what people wrote is what finds issues.
-async fn graphql(double: &GitHubDouble, body: &Value) -> Answer {
-    let variables = &body["variables"];
-    let name = format!(
-        "{}/{}",
-        variables["owner"].as_str().unwrap_or_default(),
-        variables["name"].as_str().unwrap_or_default()
-    );
-    let number = variables["number"].as_u64().unwrap_or(0);
-    let Ok(repo) = double.repo(&name) else {
-        return ok(
-            json!({ "data": { "repository": null }, "errors": [{ "message": "Could not resolve to a Repository" }] }),
-        );
-    };
-    let model = repo.model.lock().await;
-    if !model.pulls.contains_key(&number) {
-        return ok(json!({ "data": null, "errors": [{ "message": "Could not resolve to a PullRequest" }] }));
-    }
-    ok(json!({ "data": { "repository": { "pullRequest": { "closingIssuesReferences": { "nodes": [] } } } } }))
 }

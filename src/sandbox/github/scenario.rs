@@ -1,117 +1,67 @@
-//! Bad days: what the double can be told to do, by name.
+//! Bad days: what the double can be told to do, by name. Several can be combined.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One kind of day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scenario {
-    /// Everything works.
-    #[default]
-    Happy,
-    /// Two approved pull requests change the same line.
-    Conflict,
-    /// Retargeting dismisses approvals.
-    Dismissals,
-    /// GitHub takes its time to know whether a pull request can be merged.
-    MergeableNull,
-    /// The first merge is answered with "Base branch was modified".
-    BaseModified,
-    /// The Actions run appears late.
-    LateRun,
-    /// No Actions run appears at all.
-    NoRun,
-    /// A job of the Actions run fails; running it again succeeds.
-    FailingRun,
-    /// A check of the deploy pull request fails; running it again succeeds.
-    FailingChecks,
-    /// The deploy pull request has no checks.
-    NoChecks,
-    /// The release is a draft.
-    DraftRelease,
-    /// The tag is an annotated one.
-    AnnotatedTag,
-    /// GitHub asks to slow down now and then.
-    RateLimited,
-    /// The reply to the first write of each kind is lost after its effect.
-    LostReplies,
-    /// Somebody pushes to the deploy branch before the point of no return.
-    ForeignCommit,
-    /// Nothing is approved.
-    NoApproved,
+use super::knobs::{Credential, DeleteHead, Dismissal, Knobs, Rule, RunStory, SlowDown};
+use super::life::CHECKS;
+use crate::github::MergeMethod;
+
+/// Says each kind of day once: its variant, its name on the command line, and what it shows.
+macro_rules! scenarios {
+    ($($variant:ident $name:literal $shows:literal)*) => {
+        /// One kind of day.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Scenario {
+            #[default]
+            $(#[doc = $shows] $variant,)*
+        }
+
+        /// Every scenario, its name, and what it shows.
+        pub const SCENARIOS: &[(Scenario, &str, &str)] = &[$((Scenario::$variant, $name, $shows)),*];
+    };
 }
 
-/// Every scenario, its name, and what it shows.
-pub const SCENARIOS: [(Scenario, &str, &str); 16] = [
-    (Scenario::Happy, "happy", "everything works"),
-    (
-        Scenario::Conflict,
-        "conflict",
-        "two approved pull requests collide; the rehearsal says so before anything is touched",
-    ),
-    (
-        Scenario::Dismissals,
-        "dismissals",
-        "retargeting dismisses approvals; the approver chooses",
-    ),
-    (
-        Scenario::MergeableNull,
-        "mergeable-null",
-        "GitHub takes its time to compute mergeability",
-    ),
-    (
-        Scenario::BaseModified,
-        "base-modified",
-        "the first merge is answered with 405 Base branch was modified",
-    ),
-    (Scenario::LateRun, "late-run", "the Actions run appears late"),
-    (Scenario::NoRun, "no-run", "no Actions run appears at all"),
-    (
-        Scenario::FailingRun,
-        "failing-run",
-        "a job of the Actions run fails; a re-run succeeds",
-    ),
-    (
-        Scenario::FailingChecks,
-        "failing-checks",
-        "a check of the deploy pull request fails; a re-run succeeds",
-    ),
-    (
-        Scenario::NoChecks,
-        "no-checks",
-        "the deploy pull request has no checks at all",
-    ),
-    (
-        Scenario::DraftRelease,
-        "draft-release",
-        "the release is a draft, which can't be found by its tag",
-    ),
-    (
-        Scenario::AnnotatedTag,
-        "annotated-tag",
-        "the release's tag is an annotated one",
-    ),
-    (
-        Scenario::RateLimited,
-        "rate-limited",
-        "GitHub asks to slow down, with and without saying for how long",
-    ),
-    (
-        Scenario::LostReplies,
-        "lost-replies",
-        "the reply to each kind of write is lost once, after its effect",
-    ),
-    (
-        Scenario::ForeignCommit,
-        "foreign-commit",
-        "somebody pushes to the deploy branch before the point of no return",
-    ),
-    (
-        Scenario::NoApproved,
-        "no-approved",
-        "nothing is approved, so nothing ships",
-    ),
-];
+scenarios! {
+    Happy "happy" "everything works"
+    Conflict "conflict" "two approved pull requests collide; the rehearsal says so before anything is touched"
+    NoApproved "no-approved" "nothing is approved, so nothing ships"
+    Stacked "stacked" "a pull request builds on another, whose branch is deleted on merge: GitHub retargets it to the deploy branch"
+    AutoMerge "auto-merge" "GitHub would merge an approved pull request by itself"
+    Dismissals "dismissals" "retargeting dismisses approvals; the approver chooses"
+    MergeableNull "mergeable-null" "GitHub takes its time to compute mergeability"
+    StaleMergeable "stale-mergeable" "the first look after a retarget or merge still shows the old base"
+    Lag "lag" "new pull requests and refs can't be seen at once"
+    NodeLag "node-lag" "reviewers of a new pull request can't be asked at once"
+    BaseModified "base-modified" "the first merge is answered with 405 Base branch was modified"
+    MergeInProgress "merge-in-progress" "the first merge is answered with 405 Merge already in progress"
+    NoMergeCommits "no-merge-commits" "merge commits are switched off in the repository"
+    Protected "protected" "staging asks for an approval and three checks"
+    MergeQueue "merge-queue" "staging can be merged into only through a merge queue"
+    NoDeployBranches "no-deploy-branches" "a ruleset forbids to create branches like deploy-*"
+    KeptDeployBranches "kept-deploy-branches" "a ruleset forbids to delete branches like deploy-*"
+    ForeignCommit "foreign-commit" "somebody pushes to the deploy branch before the point of no return"
+    FailingChecks "failing-checks" "a check of the deploy pull request fails; a re-run succeeds"
+    NoChecks "no-checks" "the deploy pull request has no checks at all"
+    CheckWaves "check-waves" "checks arrive late, and in two waves"
+    LateRun "late-run" "the Actions run appears late"
+    NoRun "no-run" "no Actions run appears at all"
+    FailingRun "failing-run" "a job of the Actions run fails; a re-run succeeds"
+    WaitingRun "waiting-run" "the Actions run waits for an environment's approval"
+    SupersededRun "superseded-run" "somebody pushes to staging, and the Actions run is cancelled for a newer one"
+    DraftRelease "draft-release" "the release is a draft, which can't be found by its tag"
+    AnnotatedTag "annotated-tag" "the release's tag is an annotated one"
+    OverwrittenRelease "overwritten-release" "the workflow writes the release's body once more, over what was added"
+    WorkflowRights "workflow-rights" "editing the release answers 404, because the token lacks the workflow right"
+    DefaultStaging "default-staging" "staging is the default branch, so that GitHub links and closes issues by itself"
+    RateLimited "rate-limited" "GitHub asks to slow down, with Retry-After and with a reset"
+    SlowDown "slow-down" "GitHub asks to slow down without saying for how long: a minute"
+    LostReplies "lost-replies" "the reply to each kind of write is lost once, after its effect"
+    TokenExpiry "token-expiry" "the bot is a GitHub App, whose tokens expire in mid-run"
+    FineGrained "fine-grained" "the bot has a fine-grained token, which can't see check runs"
+    Moved "moved" "the repository was renamed; GitHub redirects"
+    VersionGone "version-gone" "the API version has ended: 410"
+}
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,5 +79,104 @@ impl FromStr for Scenario {
             let names: Vec<&str> = SCENARIOS.iter().map(|(_, name, _)| *name).collect();
             format!("there is no scenario `{text}`; there are {}", names.join(", "))
         })
+    }
+}
+
+impl Scenario {
+    /// Turns the knobs that make up this kind of day.
+    fn turn(self, knobs: &mut Knobs) {
+        match self {
+            Self::Happy | Self::Conflict | Self::NoApproved => {}
+            Self::Stacked => knobs.delete_head = DeleteHead::Retargeting,
+            Self::AutoMerge => knobs.auto_merge_fires = true,
+            Self::Dismissals => knobs.dismissal = Dismissal::InPlace,
+            Self::MergeableNull => knobs.null_reads = 3,
+            Self::StaleMergeable => knobs.stale_once = true,
+            Self::Lag => knobs.lag_reads = 2,
+            Self::NodeLag => knobs.node_lag = 2,
+            Self::BaseModified => knobs.base_modified = 1,
+            Self::MergeInProgress => {
+                let refusal = (405, "Merge already in progress".to_owned());
+                knobs.merge_refusals.push_back(refusal);
+            }
+            Self::NoMergeCommits => knobs.forbidden_methods.push(MergeMethod::Merge),
+            Self::Protected => {
+                let rule = rule(knobs, "staging");
+                (rule.approvals, rule.checks) = (1, CHECKS.map(str::to_owned).to_vec());
+            }
+            Self::MergeQueue => rule(knobs, "staging").merge_queue = true,
+            Self::NoDeployBranches => rule(knobs, "deploy-*").creation = true,
+            Self::KeptDeployBranches => rule(knobs, "deploy-*").deletion = true,
+            Self::ForeignCommit => knobs.foreign_commit = true,
+            Self::FailingChecks => knobs.failing_check = Some("test"),
+            Self::NoChecks => knobs.no_checks = true,
+            Self::CheckWaves => (knobs.checks_late, knobs.second_wave) = (2, 4),
+            Self::LateRun => knobs.run_late = 4,
+            Self::NoRun => knobs.run = RunStory::Never,
+            Self::FailingRun => knobs.run = RunStory::Fails,
+            Self::WaitingRun => knobs.run = RunStory::Waits(6),
+            Self::SupersededRun => knobs.run = RunStory::Superseded,
+            Self::DraftRelease => knobs.draft_release = true,
+            Self::AnnotatedTag => knobs.annotated_tag = true,
+            Self::OverwrittenRelease => knobs.overwritten_bodies = 1,
+            Self::WorkflowRights => knobs.no_workflow_right = true,
+            Self::DefaultStaging => knobs.default_branch = Some("staging".to_owned()),
+            Self::RateLimited => {
+                knobs.slow_down = [(12, SlowDown::For(403, 1)), (30, SlowDown::For(429, 1))].into();
+                knobs.quota = Some(45);
+            }
+            Self::SlowDown => knobs.slow_down = [(12, SlowDown::Unsaid(403))].into(),
+            Self::LostReplies => knobs.lost_replies = true,
+            Self::TokenExpiry => (knobs.credential, knobs.token_calls) = (Credential::App, Some(40)),
+            Self::FineGrained => knobs.credential = Credential::FineGrained,
+            Self::Moved => knobs.moved_to = Some("acme/web-shop".to_owned()),
+            Self::VersionGone => knobs.dead_versions.push("2022-11-28".to_owned()),
+        }
+    }
+}
+
+fn rule<'a>(knobs: &'a mut Knobs, pattern: &str) -> &'a mut Rule {
+    knobs.rules.entry(pattern.to_owned()).or_default()
+}
+
+/// What kinds of day it is, all at once; `happy` if none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scenarios(Vec<Scenario>);
+
+impl Scenarios {
+    /// Whether it is this kind of day.
+    pub fn has(&self, scenario: Scenario) -> bool {
+        self.0.contains(&scenario)
+    }
+
+    pub(super) fn knobs(&self) -> Knobs {
+        let mut knobs = Knobs::default();
+        for scenario in &self.0 {
+            scenario.turn(&mut knobs);
+        }
+        knobs
+    }
+}
+
+impl From<Scenario> for Scenarios {
+    fn from(scenario: Scenario) -> Self {
+        Self(vec![scenario])
+    }
+}
+
+impl<const N: usize> From<[Scenario; N]> for Scenarios {
+    fn from(scenarios: [Scenario; N]) -> Self {
+        Self(scenarios.into())
+    }
+}
+
+impl FromStr for Scenarios {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(|name| name.trim().parse())
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }

@@ -1,8 +1,8 @@
 //! The built-in repository: a small web shop with four approved pull requests, and four that must stay behind.
 
 use super::bare::Bare;
-use super::model::{Issue, Model, Pull, Review};
-use super::scenario::Scenario;
+use super::model::{Issue, Model, Pull, Review, Whereabouts};
+use super::scenario::{Scenario, Scenarios};
 
 const PACKAGE_JSON: &str = "{\n  \"name\": \"web\",\n  \"version\": \"1.4.2\",\n  \"private\": true,\n  \"scripts\": { \"build\": \"vite build\", \"test\": \"vitest run\" }\n}\n";
 const CARGO_TOML: &str = "[package]\nname = \"web-server\"\nversion = \"1.4.2\" # kept in step with package.json\nedition = \"2024\"\n\n[dependencies]\naxum = \"0.8\"\n";
@@ -125,6 +125,22 @@ const PULLS: [Seed; 8] = [
     },
 ];
 
+/// Builds on the first of [`PULLS`].
+const STACKED: Seed = Seed {
+    number: 49,
+    branch: "feature/checkout-spinner",
+    title: "Show that the checkout is busy",
+    author: "chloe",
+    body: "On top of #41.",
+    files: &[("src/spinner.js", "export const spinner = '…';\n")],
+    approved_by: &["ana"],
+    draft: false,
+    label: None,
+};
+
+/// Has auto-merge in that scenario.
+const AUTO_MERGED: u64 = 47;
+
 const ISSUES: [(u64, &str); 4] = [
     (28, "Customers have to log in every day"),
     (31, "Two orders after a slow checkout"),
@@ -133,7 +149,7 @@ const ISSUES: [(u64, &str); 4] = [
 ];
 
 /// Fills an empty repository.
-pub async fn fill(bare: &Bare, scenario: Scenario) -> Result<Model, String> {
+pub async fn fill(bare: &Bare, scenario: &Scenarios) -> Result<Model, String> {
     let mut model = Model::default();
     let files: [(&str, Option<&str>); 7] = [
         ("package.json", Some(PACKAGE_JSON)),
@@ -153,26 +169,50 @@ pub async fn fill(bare: &Bare, scenario: Scenario) -> Result<Model, String> {
     bare.set_ref("refs/heads/staging", &staging).await?;
     for (number, title) in ISSUES {
         let title = title.to_owned();
-        model.issues.insert(number, Issue { title, open: true });
+        model.issues.insert(
+            number,
+            Issue {
+                title,
+                open: true,
+                whereabouts: Whereabouts::Here,
+            },
+        );
     }
     for seed in PULLS {
-        open(bare, &mut model, &seed, &staging, scenario).await?;
+        open(bare, &mut model, &seed, "staging", &staging, scenario).await?;
     }
+    if scenario.has(Scenario::Stacked) {
+        let below = bare.tip(PULLS[0].branch).await.unwrap_or_default();
+        open(bare, &mut model, &STACKED, PULLS[0].branch, &below, scenario).await?;
+    }
+    if scenario.has(Scenario::AutoMerge)
+        && let Some(pull) = model.pulls.get_mut(&AUTO_MERGED)
+    {
+        pull.auto_merge = true;
+    }
+    model.tips = bare.branches().await?.into_iter().collect();
     Ok(model)
 }
 
-async fn open(bare: &Bare, model: &mut Model, seed: &Seed, staging: &str, scenario: Scenario) -> Result<(), String> {
+async fn open(
+    bare: &Bare,
+    model: &mut Model,
+    seed: &Seed,
+    base: &str,
+    tip: &str,
+    scenario: &Scenarios,
+) -> Result<(), String> {
     let mut files: Vec<(&str, Option<&str>)> = seed
         .files
         .iter()
         .map(|(path, content)| (*path, Some(*content)))
         .collect();
-    if scenario == Scenario::Conflict && seed.number == 47 {
+    if scenario.has(Scenario::Conflict) && seed.number == 47 {
         // The same line as #44.
         files.push(("src/cart.js", Some("export function total(items) {\n  return items.reduce((sum, item) => sum + item.price - item.discount, 0);\n}\n\nexport function count(items) {\n  return items.length;\n}\n")));
     }
     let head = bare
-        .commit(Some(staging), &files, seed.title, seed.author, model.tick())
+        .commit(Some(tip), &files, seed.title, seed.author, model.tick())
         .await?;
     bare.set_ref(&format!("refs/heads/{}", seed.branch), &head).await?;
     bare.set_ref(&format!("refs/pull/{}/head", seed.number), &head).await?;
@@ -183,7 +223,7 @@ async fn open(bare: &Bare, model: &mut Model, seed: &Seed, staging: &str, scenar
         author: seed.author.to_owned(),
         head: seed.branch.to_owned(),
         head_sha: head.clone(),
-        base: "staging".to_owned(),
+        base: base.to_owned(),
         draft: seed.draft,
         open: true,
         labels: seed.label.into_iter().map(str::to_owned).collect(),
@@ -198,7 +238,7 @@ async fn open(bare: &Bare, model: &mut Model, seed: &Seed, staging: &str, scenar
             commit: head.clone(),
         });
     };
-    if scenario != Scenario::NoApproved {
+    if !scenario.has(Scenario::NoApproved) {
         for user in seed.approved_by {
             review(user, "APPROVED");
         }
@@ -252,5 +292,6 @@ pub async fn adopt(bare: &Bare, branches: &[String]) -> Result<Model, String> {
         };
         model.pulls.insert(number, pull);
     }
+    model.tips = bare.branches().await?.into_iter().collect();
     Ok(model)
 }

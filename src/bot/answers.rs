@@ -1,0 +1,105 @@
+//! Answers to one person that come with buttons: what keeps a start from being made, what runs now, what can be done next. Pure.
+
+use serde_json::{Value, json};
+
+use super::cards;
+use super::command::Wish;
+use crate::config::Project;
+use crate::deploy::lock::Obstacle;
+use crate::deploy::text;
+use crate::deploy::view::View;
+use crate::slack::Content;
+use crate::slack::kit::{self, Style};
+use crate::slack::text::escape;
+
+/// Opens the start dialogue: carries nothing, or the wish that was refused.
+pub const START: &str = "start";
+/// Joins the queue with the wish that was refused.
+pub const QUEUE: &str = "queue";
+
+/// A longer value is cut off by Slack's limit and could not be read back; such a wish is typed again.
+const LONGEST_VALUE: usize = 1900;
+
+/// A button that carries what was wished for.
+fn wishing(label: &str, action: &str, wish: &Wish, style: Style) -> Option<Value> {
+    let value = json!(wish).to_string();
+    (value.chars().count() <= LONGEST_VALUE).then(|| kit::button(label, action, &value, style))
+}
+
+fn with_buttons(sentence: String, buttons: Vec<Value>) -> Content {
+    let mut blocks = vec![kit::section(&sentence)];
+    if !buttons.is_empty() {
+        blocks.push(kit::actions(buttons));
+    }
+    Content { text: sentence, blocks }
+}
+
+/// Whether whoever reads an answer may pass locks and freezes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayOverride {
+    /// They may.
+    Yes,
+    /// They may not.
+    No,
+}
+
+/// A start that locks or freezes keep from being made.
+pub fn blocked(project: &Project, obstacles: &[Obstacle], wish: &Wish, may: MayOverride) -> Content {
+    let anyway = match may {
+        MayOverride::Yes => wishing("Start anyway…", START, wish, Style::Danger),
+        MayOverride::No => None,
+    };
+    with_buttons(text::blocked(project, obstacles), anyway.into_iter().collect())
+}
+
+/// A start that has to wait, because one runs.
+pub fn occupied(id: &str, view: Option<&View>, wish: &Wish) -> Content {
+    let refusal = text::already_running(id, view);
+    let queue = wishing("Queue mine", QUEUE, wish, Style::Plain);
+    with_buttons(refusal.text, queue.into_iter().collect())
+}
+
+/// `/deploy` while nothing runs: how the last one ended, what keeps the next from starting, and the button that starts it.
+pub fn nothing_runs(project: &Project, last: Option<&View>, obstacles: &[Obstacle], line: usize) -> Content {
+    let mut sentences = vec![text::nothing_runs(project).text];
+    sentences.extend(last.map(text::last_one));
+    sentences.extend(text::obstacles(obstacles, text::Medium::Slack));
+    if line > 0 {
+        sentences.push(format!("🕐 {} in the queue.", text::counted(line, "start")));
+    }
+    let start = wishing("Start…", START, &Wish::default(), Style::Primary);
+    with_buttons(sentences.join("\n"), start.into_iter().collect())
+}
+
+/// `/deploy` while one runs: the card with the buttons that apply, and the line behind it.
+pub fn runs(view: &View, obstacles: &[Obstacle], line: usize) -> Content {
+    let mut content = cards::status(view);
+    let mut notes: Vec<String> = text::obstacles(obstacles, text::Medium::Slack).into_iter().collect();
+    if line > 0 {
+        notes.push(format!("🕐 {} in the queue.", text::counted(line, "start")));
+    }
+    if !notes.is_empty() {
+        content.blocks.truncate(kit::BLOCKS - 1);
+        content.blocks.push(kit::context(&notes.join(" ")));
+    }
+    content
+}
+
+/// What would ship, what keeps it from starting, and the button that starts it with a list to choose from.
+pub fn dry_run(project: &Project, plan: &crate::deploy::train::Plan, obstacles: &[Obstacle], wish: &Wish) -> Content {
+    let title = format!("Dry run of {}: nothing was touched", project.name);
+    let mut blocks = vec![kit::header(&title)];
+    blocks.extend(cards::train(plan));
+    blocks = kit::capped(blocks, "… and more.");
+    blocks.truncate(kit::BLOCKS - 2);
+    if let Some(sentence) = text::obstacles(obstacles, text::Medium::Slack) {
+        blocks.push(kit::context(&sentence));
+    }
+    if let Some(start) = wishing("Start…", START, wish, Style::Primary) {
+        blocks.push(kit::actions(vec![start]));
+    }
+    Content {
+        text: escape(&title),
+        blocks,
+    }
+}

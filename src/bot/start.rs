@@ -1,0 +1,212 @@
+//! Starting: by word, by dialogue or from the queue; what keeps it from being made, and what may be done about that.
+
+use super::answers::{self, MayOverride};
+use super::command::Wish;
+use super::queue::{self, Joined, PLACES, Waiting};
+use super::{Asked, Bot, Told};
+use crate::config::Project;
+use crate::deploy::lock::{self, Lock, Obstacle, Obstacles, Turn};
+use crate::deploy::view::View;
+use crate::deploy::{text, write_request};
+use crate::saga::Actor;
+use crate::saga::clock::delta;
+use crate::saga::engine::StartError;
+use crate::slack::{Content, Post};
+
+impl Bot {
+    /// What keeps a deployment of this project from being started now.
+    pub(super) fn obstacles(&self, project: &Project) -> Result<Obstacles, String> {
+        let engine = self.engine();
+        lock::obstacles(&**engine.store(), project, engine.clock().now()).map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn start(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
+        let holders = &project.permissions.start;
+        if let Some(refusal) = self.refusal(project, asked.user, "start a deployment", holders).await {
+            return Ok(refusal);
+        }
+        loop {
+            let obstacles = self.obstacles(project)?;
+            if let Some(refusal) = self
+                .kept_from_starting(project, &obstacles.all, &wish, asked.user)
+                .await
+            {
+                return Ok(refusal);
+            }
+            let input = write_request(&wish.clone().of(project, obstacles.all))?;
+            let by = Actor::Slack(asked.user.to_owned());
+            let mut also = self.once(asked.id);
+            also.push(obstacles.still);
+            return match self.engine().start(&project.name, by, input, also).await {
+                Ok(_) | Err(StartError::Seen) => Ok(Told::Nothing),
+                Err(StartError::Changed) => continue,
+                Err(StartError::Running(id)) => {
+                    let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
+                    let view = running.map(|journal| View::of(&id, &journal.history()));
+                    Ok(Told::Privately(answers::occupied(&id, view.as_ref(), &wish)))
+                }
+                Err(StartError::Draining) => Ok(Told::Privately(text::draining())),
+                Err(StartError::Store(error)) => Err(error.to_string()),
+            };
+        }
+    }
+
+    /// The refusal, if obstacles stand in the way and this person doesn't pass them.
+    async fn kept_from_starting(
+        &self,
+        project: &Project,
+        obstacles: &[Obstacle],
+        wish: &Wish,
+        user: &str,
+    ) -> Option<Told> {
+        if obstacles.is_empty() {
+            return None;
+        }
+        let holders = &project.permissions.r#override;
+        let may = match self.0.desk.people().among(user, holders).await {
+            true => MayOverride::Yes,
+            false => MayOverride::No,
+        };
+        match (&wish.override_reason, may) {
+            (Some(_), MayOverride::Yes) => None,
+            (Some(_), MayOverride::No) => self.refusal(project, user, "override locks and freezes", holders).await,
+            (None, may) => {
+                tracing::info!(user, project = project.name, "a start is refused: locked or frozen");
+                Some(Told::Privately(answers::blocked(project, obstacles, wish, may)))
+            }
+        }
+    }
+
+    /// Opens the start dialogue with what is known: a wish that was refused, a plan that was made lately.
+    pub(super) async fn open_start(
+        &self,
+        project: &Project,
+        wish: &Wish,
+        user: &str,
+        trigger_id: &str,
+        response_url: &str,
+    ) -> Result<Told, String> {
+        let holders = &project.permissions.start;
+        if let Some(refusal) = self.refusal(project, user, "start a deployment", holders).await {
+            return Ok(refusal);
+        }
+        let obstacles = self.obstacles(project)?.all;
+        let plan = self.known_plan(&project.name);
+        let modal = super::modals::start(project, wish, plan.as_deref(), &obstacles);
+        self.open(trigger_id, response_url, modal);
+        Ok(Told::Nothing)
+    }
+
+    /// Who may lock and unlock: those who may start, and those who may pass locks.
+    async fn may_lock(&self, project: &Project, user: &str, what: &'static str) -> Option<Told> {
+        let permissions = &project.permissions;
+        let mut holders = permissions.start.clone();
+        holders.extend(
+            permissions
+                .r#override
+                .iter()
+                .filter(|id| !permissions.start.contains(id))
+                .cloned(),
+        );
+        self.refusal(project, user, what, &holders).await
+    }
+
+    pub(super) async fn lock(
+        &self,
+        project: &Project,
+        reason: String,
+        lasting: Option<std::time::Duration>,
+        typed: &crate::slack::Command,
+    ) -> Result<Told, String> {
+        if let Some(refusal) = self.may_lock(project, &typed.user, "lock this project").await {
+            return Ok(refusal);
+        }
+        let now = self.engine().clock().now();
+        let lock = Lock {
+            by: Actor::Slack(typed.user.clone()),
+            reason,
+            at: now,
+            until: lasting.and_then(|lasting| now.checked_add_signed(delta(lasting))),
+        };
+        let locked = lock::lock(&**self.engine().store(), &project.name, lock, self.once(&typed.id)).await;
+        let turn = locked.map_err(|error| error.to_string())?;
+        if let Turn::Done(lock) = &turn {
+            self.say(project, text::now_locked(project, lock), &typed.response_url);
+        }
+        Ok(text::locked(&turn).map_or(Told::Nothing, Told::Privately))
+    }
+
+    pub(super) async fn unlock(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
+        if let Some(refusal) = self.may_lock(project, &typed.user, "unlock this project").await {
+            return Ok(refusal);
+        }
+        let now = self.engine().clock().now();
+        let unlocked = lock::unlock(&**self.engine().store(), &project.name, now, self.once(&typed.id)).await;
+        let turn = unlocked.map_err(|error| error.to_string())?;
+        if let Turn::Done(lock) = &turn {
+            let by = Actor::Slack(typed.user.clone());
+            self.say(project, text::now_unlocked(project, lock, &by), &typed.response_url);
+        }
+        Ok(text::locked(&turn).map_or(Told::Nothing, Told::Privately))
+    }
+
+    /// To everybody in the channel, after the acknowledgement; to its cause alone if that fails.
+    fn say(&self, project: &Project, content: Content, response_url: &str) {
+        let (bot, channel, url) = (self.clone(), project.channel.clone(), response_url.to_owned());
+        tokio::spawn(async move {
+            let post = Post {
+                channel,
+                thread: None,
+                content: bot.0.audience.now().hushed(content.clone()),
+                metadata: None,
+            };
+            if let Err(error) = bot.0.slack.post(post).await {
+                tracing::warn!(%error, "a message did not reach its channel");
+                bot.tell(&url, content).await;
+            }
+        });
+    }
+
+    /// Joins the queue; who may start may wait.
+    pub(super) async fn join_queue(&self, project: &Project, wish: Wish, asked: Asked<'_>) -> Result<Told, String> {
+        let holders = &project.permissions.start;
+        if let Some(refusal) = self.refusal(project, asked.user, "queue a deployment", holders).await {
+            return Ok(refusal);
+        }
+        let waiting = Waiting {
+            user: asked.user.to_owned(),
+            at: self.engine().clock().now(),
+            wish,
+        };
+        let joined = queue::join(&**self.engine().store(), &project.name, waiting, &self.once(asked.id)).await;
+        let joined = joined.map_err(|error| error.to_string())?;
+        // It may have ended meanwhile.
+        self.0.queued.notify_one();
+        Ok(match joined {
+            Joined::Place(place) => Told::Privately(text::queued(place)),
+            Joined::Full => Told::Privately(text::queue_full(PLACES)),
+            Joined::Seen => Told::Nothing,
+        })
+    }
+
+    pub(super) fn queue(&self, project: &Project) -> Result<Told, String> {
+        let line = self.waiting(project)?;
+        let rows: Vec<_> = line
+            .into_iter()
+            .map(|waiting| (Actor::Slack(waiting.user), waiting.at))
+            .collect();
+        Ok(Told::Privately(text::queue(&rows)))
+    }
+
+    /// The project's queue.
+    pub(super) fn waiting(&self, project: &Project) -> Result<Vec<Waiting>, String> {
+        queue::line(&**self.engine().store(), &project.name).map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn leave_queue(&self, project: &Project, user: &str) -> Result<Told, String> {
+        let left = queue::leave(&**self.engine().store(), &project.name, user).await;
+        Ok(Told::Privately(text::left_queue(
+            left.map_err(|error| error.to_string())?,
+        )))
+    }
+}

@@ -1,0 +1,122 @@
+//! The foreign-change guard: between two merges the deploy branch must be where the train left it, and what is merged next must still be
+//! green. Anything else pauses the train and says who did what; only a person's *Retry*, given after it was said, takes a foreign commit in.
+
+use super::eligible;
+use super::progress::Progress;
+use super::world::{Poll, World};
+use crate::github::{Comparison, ErrorKind, Sha};
+use crate::saga::clock::delta;
+use crate::saga::{Context, StepError};
+
+/// Fails unless `branch` is where the train left it: at the last of `known`, the tips that the train itself gave it. Answers with a foreign tip
+/// that a person took in.
+///
+/// # Errors
+/// Who did what, for people; or GitHub's failure.
+pub async fn foreign_tip(cx: &Context<'_, World>, branch: &str, known: &[String]) -> Result<Option<Sha>, StepError> {
+    let Some(ours) = known.last() else { return Ok(None) };
+    let Some((tip, comparison)) = settled_tip(cx, branch, ours, known).await? else {
+        return Ok(None);
+    };
+    let asked = cx.times_given_up();
+    let told = |progress: &Progress| matches!(progress, Progress::Foreign { tip: told, asked: before } if *told == tip && *before < asked);
+    if cx.progress::<Progress>().as_ref().is_some_and(told) {
+        return Ok(Some(tip));
+    }
+    let happened = what_happened(branch, ours, &tip, &comparison);
+    cx.report(&Progress::Foreign { tip, asked }).await?;
+    Err(StepError::permanent(format!("{happened}. Retry takes it in as it is")))
+}
+
+/// A tip that isn't ours, and how it stands to ours; `None` if all is well. GitHub's answers lag behind its merges, so an older tip of ours
+/// counts only once it has stayed.
+async fn settled_tip(
+    cx: &Context<'_, World>,
+    branch: &str,
+    ours: &str,
+    known: &[String],
+) -> Result<Option<(Sha, Comparison)>, StepError> {
+    let lagging_until = cx.now() + delta(cx.world.settle);
+    let mut poll = Poll::new(&cx.world.project);
+    loop {
+        let Some(tip) = cx.world.github.branch_tip(branch).await? else {
+            return Err(StepError::permanent(format!(
+                "{branch} was deleted by somebody: restore it at {}",
+                short(ours)
+            )));
+        };
+        if tip.as_str() == ours {
+            return Ok(None);
+        }
+        let comparison = compare(cx.world, ours, &tip).await?;
+        let seen_before = known.iter().any(|known| known == tip.as_str());
+        // A pull request that came in with another one moves nothing: its commit is behind the tip.
+        if seen_before && comparison.status == "ahead" {
+            return Ok(None);
+        }
+        if !seen_before || cx.now() > lagging_until {
+            return Ok(Some((tip, comparison)));
+        }
+        poll.pause(cx).await?;
+    }
+}
+
+async fn compare(world: &World, ours: &str, tip: &Sha) -> Result<Comparison, StepError> {
+    match world.github.compare(ours, tip.as_str()).await {
+        // Commits that a force-push left behind may be gone altogether.
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Comparison {
+            status: "diverged".to_owned(),
+            commits: Vec::new(),
+        }),
+        answer => Ok(answer?),
+    }
+}
+
+/// Who put `branch` there.
+fn what_happened(branch: &str, ours: &str, tip: &Sha, comparison: &Comparison) -> String {
+    let commits: Vec<String> = comparison.commits.iter().take(5).map(ToString::to_string).collect();
+    let more = match comparison.commits.len().saturating_sub(commits.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match (comparison.status.as_str(), commits.is_empty()) {
+        ("ahead", _) => format!(
+            "somebody else's commits are on {branch} since {}: {}{more}",
+            short(ours),
+            commits.join(", ")
+        ),
+        (_, true) => format!(
+            "{branch} was set back from {} to {} by somebody",
+            short(ours),
+            tip.short()
+        ),
+        _ => format!(
+            "{branch} was force-pushed from {} to {} by somebody; there now: {}{more}",
+            short(ours),
+            tip.short(),
+            commits.join(", ")
+        ),
+    }
+}
+
+fn short(sha: &str) -> &str {
+    sha.get(..7).unwrap_or(sha)
+}
+
+/// Fails if a check of this head has turned red since it was found green.
+///
+/// # Errors
+/// Which checks, for people; or GitHub's failure.
+pub async fn still_green(world: &World, number: u64, head: &Sha) -> Result<(), StepError> {
+    let red = eligible::red_checks(
+        &world.github.check_runs(head).await?,
+        &world.github.statuses(head).await?,
+    );
+    match red.is_empty() {
+        true => Ok(()),
+        false => Err(StepError::permanent(format!(
+            "checks of #{number} have turned red: {}; run them again on GitHub, then press Retry",
+            red.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,227 @@
+//! Stories that people and the bot play to an end, whatever happens to the bot meanwhile, and what is left of them at the doubles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shipmate::sandbox::faults::{Fault, Kind, When};
+use shipmate::sandbox::github::Scenario;
+use shipmate::sandbox::play::{REPO, Sandbox};
+use shipmate::sandbox::slack::{DEPLOYS, Message, Tick, Workspace};
+
+use crate::mortal::{Death, Life};
+use crate::stage::{LIMIT, Stage, has_button};
+
+/// What people do at the questions they are asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Story {
+    /// Everything is confirmed, approved and ticked.
+    Complete,
+    /// Called off at the list.
+    AbortAtConfirm,
+    /// Called off at the point of no return.
+    AbortAtApprove,
+    /// A pull request can't be merged after the first was, and is left out.
+    SkipOne,
+    /// Red checks after the merges; people stop and put everything back that can be.
+    StopAfterThePivot,
+}
+
+pub const STORIES: [Story; 5] = [
+    Story::Complete,
+    Story::AbortAtConfirm,
+    Story::AbortAtApprove,
+    Story::SkipOne,
+    Story::StopAfterThePivot,
+];
+
+/// After so long without an answer people do it once more.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// What a person does about what the channel shows.
+#[derive(Clone, Debug, PartialEq)]
+enum Turn {
+    Says(&'static str),
+    Clicks(&'static str, &'static str),
+    Ticks,
+    Over,
+}
+
+impl Story {
+    fn scenario(self) -> Scenario {
+        match self {
+            Self::StopAfterThePivot => Scenario::FailingChecks,
+            _ => Scenario::Happy,
+        }
+    }
+
+    /// Nobody runs on it yet.
+    pub async fn stage(self) -> Stage {
+        // GitHub's word that it can't be merged is taken at once.
+        let impatient =
+            |project: &mut shipmate::config::Project| project.timeouts.mergeable = Duration::from_millis(20);
+        let stage = Stage::empty(self.scenario(), impatient).await;
+        if self == Self::SkipOne {
+            stage.github().faults().inject(Fault {
+                matches: "PUT /api/v3/repos/acme/web/pulls/44/merge".to_owned(),
+                when: When::Before,
+                kind: Kind::Status(405, "Pull Request is not mergeable".to_owned()),
+                times: u32::MAX,
+            });
+        }
+        stage
+    }
+
+    /// The newest thing that waits for a person.
+    fn turn(self, workspace: &Workspace) -> Option<Turn> {
+        let shows = |label: &str| workspace.messages.iter().any(|message| has_button(message, label));
+        if workspace.messages.iter().any(is_outcome) {
+            return Some(Turn::Over);
+        }
+        let answers = [
+            ("Put back and close the deploy PR", "U0BEN"),
+            ("Skip this PR", "U0BEN"),
+            ("Stop here", "U0BEN"),
+            ("Approve", "U0BEN"),
+            ("Confirm", "U0ANA"),
+        ];
+        let Some((label, who)) = answers.into_iter().find(|(label, _)| shows(label)) else {
+            return workspace.messages.iter().any(has_open_box).then_some(Turn::Ticks);
+        };
+        Some(match (self, label) {
+            (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::Says("/deploy abort enough"),
+            _ => Turn::Clicks(who, label),
+        })
+    }
+}
+
+fn is_outcome(message: &Message) -> bool {
+    let metadata = message.metadata.as_ref();
+    metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
+}
+
+fn has_open_box(message: &Message) -> bool {
+    let mut blocks = message.blocks.iter();
+    blocks.any(|block| block["accessory"]["type"] == "checkboxes" && block["accessory"]["initial_options"].is_null())
+}
+
+/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end.
+#[derive(Debug, PartialEq)]
+pub struct Effects {
+    github: Vec<String>,
+    posts: BTreeMap<String, usize>,
+    channel: Vec<String>,
+}
+
+impl Effects {
+    pub async fn of(sandbox: &Sandbox) -> Self {
+        // The bump's commit holds the time of the start, so its SHA differs from run to run.
+        let stripped = |line: String| match line.starts_with("git push deploy-") {
+            true => line.rsplit_once(' ').map_or(line.clone(), |(rest, _)| rest.to_owned()),
+            false => line,
+        };
+        let github = sandbox.github.ledger(REPO).await.into_iter().map(stripped).collect();
+        let mut posts = BTreeMap::new();
+        for line in sandbox.slack.ledger() {
+            if line.starts_with("chat.postMessage") {
+                *posts.entry(line).or_default() += 1;
+            }
+        }
+        let channel = sandbox.slack.look(|workspace| {
+            let for_all = workspace.messages.iter().filter(|message| message.only_for.is_none());
+            for_all.map(|message| timeless(&workspace.reads(message))).collect()
+        });
+        Self { github, posts, channel }
+    }
+}
+
+/// Without what differs from run to run: durations, and the SHAs of commits that are dated now.
+fn timeless(text: &str) -> String {
+    let varying =
+        regex::Regex::new(r"\d+ (s|min)\b|\b[0-9a-f]{7,40}\b|localhost:\d+|127\.0\.0\.1:\d+|<!date[^>]*>").unwrap();
+    varying.replace_all(text, "<…>").into_owned()
+}
+
+/// A story played to its end.
+pub struct Played {
+    pub effects: Effects,
+    /// The life of the first process.
+    pub life: Arc<Life>,
+    /// How many died.
+    pub died: usize,
+    pub stage: Stage,
+}
+
+/// Plays the people over bots that die so, one after the other, and are started again.
+pub async fn played(story: Story, deaths: &[Death]) -> Played {
+    let mut stage = story.stage().await;
+    let mut deaths = deaths.iter().cloned();
+    let first = Life::new(deaths.next());
+    let (mut life, mut died) = (first.clone(), 0);
+    stage.boot_mortal(&life).await;
+    loop {
+        let over = tokio::select! {
+            biased;
+            () = life.ends() => false,
+            () = plays(&stage.sandbox, story) => true,
+        };
+        if over {
+            break;
+        }
+        stage.is_killed(&life).await;
+        died += 1;
+        life = Life::new(deaths.next());
+        stage.boot_mortal(&life).await;
+    }
+    // Whatever is to be shown yet is shown by one that lives; it may still die on its way down.
+    tokio::select! {
+        biased;
+        () = life.ends() => {
+            stage.is_killed(&life).await;
+            died += 1;
+            stage.boot().await;
+        }
+        () = stage.stop() => {}
+    }
+    stage.stop().await;
+    Played {
+        effects: Effects::of(&stage.sandbox).await,
+        life: first,
+        died,
+        stage,
+    }
+}
+
+/// The people, to the end of the story.
+pub async fn plays(sandbox: &Sandbox, story: Story) {
+    let slack = &sandbox.slack;
+    loop {
+        let shown = |workspace: &Workspace| workspace.messages.iter().any(|message| message.only_for.is_none());
+        if slack.look(shown) {
+            break;
+        }
+        // A start whose acknowledgement was lost is simply made again: one that runs is not started twice.
+        if slack.says("U0ANA", DEPLOYS, "/deploy start").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let shown = |workspace: &Workspace| shown(workspace).then_some(());
+        let _ = slack.wait_for(AGAIN, "the card", shown).await;
+    }
+    loop {
+        let turn = slack.wait_for(LIMIT * 3, "the next turn", |workspace| story.turn(workspace));
+        let turn = turn.await.unwrap();
+        match &turn {
+            Turn::Over => return,
+            Turn::Says(text) => drop(slack.says("U0ANA", DEPLOYS, text).await),
+            Turn::Clicks(who, label) => drop(slack.clicks_label(who, label).await),
+            Turn::Ticks => {
+                for item in ["Log in and out", "Watch the error rate", "Tell support"] {
+                    let _ = slack.ticks_beside("U0BEN", item, Tick::On).await;
+                }
+            }
+        }
+        // So does a click: it is made again if nothing has come of it.
+        let other = |workspace: &Workspace| (story.turn(workspace).as_ref() != Some(&turn)).then_some(());
+        let _ = slack.wait_for(AGAIN, "the answer", other).await;
+    }
+}
