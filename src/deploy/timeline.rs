@@ -212,6 +212,9 @@ fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
     if value == choice::APPROVE {
         return "approved, as one of several".to_owned();
     }
+    if value == super::NUDGE {
+        return "nudged whoever must act".to_owned();
+    }
     let Ok(tick) = serde_json::from_value::<Tick>(value.clone()) else {
         return "gave a sign".to_owned();
     };

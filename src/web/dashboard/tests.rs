@@ -59,11 +59,11 @@ impl Stage {
         let nowhere = Arc::new(|_: &crate::config::Project| Err("there is no world here".to_owned()));
         let clock = Clock::manual(now());
         let shared: Arc<dyn Store> = Arc::new(store.clone());
-        let engine = Engine::new(Deployments::new(nowhere), shared, clock, RetryPolicy::default());
+        let engine = Engine::new(Deployments::new(nowhere), shared, clock.clone(), RetryPolicy::default());
         let mut slack = MockSlack::new();
         let members = |_: &str| Ok(vec!["U0ANA".to_owned(), "U0BEN".to_owned()]);
         slack.expect_group_members().returning(members);
-        let people = Arc::new(People::new(Arc::new(slack)));
+        let people = Arc::new(People::new(Arc::new(slack), clock.clone()));
         let desk = Desk::new(config.clone(), engine.clone(), people);
         let token = token.map(SecretString::from);
         let stop = CancellationToken::new();
@@ -104,6 +104,8 @@ impl Stage {
             bump: Bump::By(project.bump),
             selection: Selection::default(),
             override_reason: None,
+            passed: Vec::new(),
+            queued: None,
             project,
         };
         Event::SagaStarted {
