@@ -8,7 +8,7 @@
 //! | [`config`] | settings and secrets |
 //! | [`deploy`] | the runbook: `deploy()` reads like the sixteen steps by hand, one file a phase |
 //! | [`bot`] | what people type, click and see in Slack |
-//! | [`web`] | health, readiness, webhooks |
+//! | [`web`] | the dashboard, health, readiness, webhooks |
 //! | [`control`] | the socket through which the command line drives a running Shipmate |
 //! | [`cli`] | the commands that talk to it |
 //! | [`doctor`] | `shipmate check`: whether everything that a deployment rests on is well |

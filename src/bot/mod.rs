@@ -54,6 +54,9 @@ const PLAN_KEPT: TimeDelta = TimeDelta::minutes(15);
 #[derive(Clone)]
 pub struct Bot(Arc<Inner>);
 
+/// By project: when the last dry run was made, and what it found.
+type Plans = HashMap<String, (DateTime<Utc>, Arc<Plan>)>;
+
 struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
@@ -61,8 +64,7 @@ struct Inner {
     audience: Audiences,
     desk: Desk,
     planner: Planner,
-    /// By project: when the last dry run was made, and what it found.
-    plans: Mutex<HashMap<String, (DateTime<Utc>, Arc<Plan>)>>,
+    plans: Mutex<Plans>,
     /// Somebody joined a queue.
     queued: Notify,
 }

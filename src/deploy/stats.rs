@@ -412,7 +412,7 @@ mod tests {
             failed_at: Some(at(2)),
             ..run("web-2", 0)
         };
-        let stats = Stats::of(&[broken.clone()], at(100));
+        let stats = Stats::of(std::slice::from_ref(&broken), at(100));
         assert_eq!((stats.failed, stats.time_to_restore), (1, None), "not restored yet");
         let stats = Stats::of(&[shipped("web-3", 3), broken, shipped("web-1", -50)], at(100));
         assert_eq!(stats.time_to_restore.unwrap().p50, Duration::from_secs(3 * 3600));

@@ -211,6 +211,14 @@ pub fn skip_label(step: Option<&str>) -> &'static str {
     }
 }
 
+/// The label of a choice about a step.
+pub fn offered<'a>(choice: &'a str, step: Option<&str>) -> &'a str {
+    match choice {
+        engine::SKIP => skip_label(step),
+        other => choice_label(other),
+    }
+}
+
 /// The deployment's title.
 pub fn title(view: &View) -> String {
     let project = Medium::Plain.quote(&view.project);
@@ -430,10 +438,7 @@ fn choices(question: &Question) -> String {
         QuestionKind::Attention { step, .. } => step.as_deref(),
         _ => None,
     };
-    let label = |name: &String| match name.as_str() {
-        engine::SKIP => skip_label(step).to_owned(),
-        name => choice_label(name).to_owned(),
-    };
+    let label = |name: &String| offered(name, step).to_owned();
     listed(&question.choices.iter().map(label).collect::<Vec<_>>(), "or")
 }
 

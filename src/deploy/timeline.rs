@@ -46,30 +46,36 @@ pub enum Span {
 
 /// All lines of a journal, oldest first.
 pub fn timeline(history: &History) -> Vec<Moment> {
-    let mut begun = HashMap::new();
+    let mut begun: HashMap<&str, (DateTime<Utc>, u32)> = HashMap::new();
     let mut moments = Vec::new();
     for record in history.records() {
         let key = key(&record.event);
-        let took = key
-            .and_then(|key| begun.get(key))
-            .map(|from| (record.at - from).to_std().unwrap_or_default());
-        if begins(&record.event)
-            && let Some(key) = key
-        {
-            begun.insert(key.to_owned(), record.at);
+        let start = key.and_then(|key| begun.get(key).copied());
+        if let (Some(attempt), Some(key)) = (begins(&record.event), key) {
+            begun.insert(key, (record.at, attempt));
         }
         let Some(told) = told(history, &record.event) else {
             continue;
         };
+        let (took, attempt) = match (told.ends, start) {
+            (Some(span), Some((from, attempt))) => {
+                let took = (record.at - from).to_std().unwrap_or_default();
+                (Some((span, took)), attempt)
+            }
+            _ => (None, 1),
+        };
         moments.push(Moment {
             at: record.at,
             key: key.map(str::to_owned),
-            took: told.ends.zip(took),
+            took,
             mark: told.mark,
-            what: told.what,
+            what: match attempt {
+                1 => told.what,
+                attempt => format!("attempt {attempt}: {}", told.what),
+            },
             by: told.by,
             detail: told.detail,
-            quiet: begins(&record.event),
+            quiet: begins(&record.event).is_some(),
         });
     }
     moments
@@ -96,11 +102,13 @@ fn key(event: &Event) -> Option<&str> {
     }
 }
 
-fn begins(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::StepStarted { .. } | Event::CheckpointOpened { .. } | Event::CompensationStarted { .. }
-    )
+/// Which attempt of something begins, if one does.
+fn begins(event: &Event) -> Option<u32> {
+    match event {
+        Event::StepStarted { attempt, .. } => Some(*attempt),
+        Event::CheckpointOpened { .. } | Event::CompensationStarted { .. } => Some(1),
+        _ => None,
+    }
 }
 
 #[derive(Default)]
@@ -166,7 +174,7 @@ fn told(history: &History, event: &Event) -> Option<Told> {
             let labels: Vec<String> = choices
                 .iter()
                 .filter(|name| !matches!(name.as_str(), choice::EXPIRE | choice::DONE))
-                .map(|name| text::choice_label(name).to_owned())
+                .map(|name| text::offered(name, data["step"].as_str()).to_owned())
                 .collect();
             let what = match labels.as_slice() {
                 [] => "people were asked".to_owned(),
@@ -203,6 +211,9 @@ fn told(history: &History, event: &Event) -> Option<Told> {
 fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
     if value == choice::APPROVE {
         return "approved, as one of several".to_owned();
+    }
+    if value == super::NUDGE {
+        return "nudged whoever must act".to_owned();
     }
     let Ok(tick) = serde_json::from_value::<Tick>(value.clone()) else {
         return "gave a sign".to_owned();
@@ -317,7 +328,7 @@ mod tests {
         ▫️|push_deploy_branch|started|||
         🔁|push_deploy_branch|did not work; tried again at 00:00:00||7 s|GitHub said 502 [request AB:1]
         🔁|push_deploy_branch|attempt 2 started|||
-        ✅|push_deploy_branch|had been done: found by looking||7 s|
+        ✅|push_deploy_branch|attempt 2: had been done: found by looking||7 s|
         ⏳|post_release_checklist|people were asked|||
         👉|post_release_checklist|ticked “Look”|@U0ANA||
         🚫||refused: abort a deployment|@U0EVE||You may not.

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::Markup;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -24,7 +25,7 @@ pub const PAGE: usize = 25;
 /// Drawings kept at once; what people search for makes new ones without end.
 const DRAWINGS: usize = 64;
 /// Durations on a drawing are at most so old.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: TimeDelta = TimeDelta::seconds(1);
 /// Changes that come together are announced together.
 const CALM: Duration = Duration::from_millis(250);
 
@@ -32,8 +33,14 @@ const CALM: Duration = Duration::from_millis(250);
 pub struct Board {
     engine: Engine<Deployments>,
     ended: Mutex<HashMap<String, Arc<Entry>>>,
-    drawings: Mutex<HashMap<String, (Instant, u64, Markup)>>,
+    drawings: Mutex<HashMap<String, Drawing>>,
     changes: watch::Sender<u64>,
+}
+
+struct Drawing {
+    at: DateTime<Utc>,
+    of: (u64, u64),
+    markup: Markup,
 }
 
 /// One deployment.
@@ -119,20 +126,29 @@ impl Board {
     /// # Errors
     /// If drawing fails.
     pub fn drawn<E>(&self, name: &str, draw: impl FnOnce() -> Result<Markup, E>) -> Result<Markup, E> {
-        let change = *self.changes.borrow();
+        let now = self.engine.clock().now();
+        // The length of all journals, so that whoever has just pressed a button sees what it did before it is announced to others; and
+        // what was announced, because what is in the store may not be in the views for a moment.
+        let length = self.engine.store().heads().iter().map(|head| head.length).sum();
+        let of = (length, *self.changes.borrow());
         let mut drawings = lock(&self.drawings);
-        if let Some((at, of, drawing)) = drawings.get(name)
-            && *of == change
-            && at.elapsed() < FRESH
+        if let Some(drawing) = drawings.get(name)
+            && drawing.of == of
+            && now - drawing.at < FRESH
         {
-            return Ok(drawing.clone());
+            return Ok(drawing.markup.clone());
         }
-        let drawing = draw()?;
+        let markup = draw()?;
         if drawings.len() >= DRAWINGS {
             drawings.clear();
         }
-        drawings.insert(name.to_owned(), (Instant::now(), change, drawing.clone()));
-        Ok(drawing)
+        let drawing = Drawing {
+            at: now,
+            of,
+            markup: markup.clone(),
+        };
+        drawings.insert(name.to_owned(), drawing);
+        Ok(markup)
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use super::parts::brief;
 use crate::deploy::runbook::{Line, RUNBOOK, line_of};
 use crate::deploy::stats::{Stats, StepStats};
-use crate::deploy::text::lasting;
 use crate::deploy::timeline::{Moment, Span};
 
 /// Pixels: the width of all pictures, of the labels in them, and the height of a row.
@@ -112,13 +112,12 @@ pub fn gantt(stretches: &[Stretch]) -> Markup {
         .filter(|(_, stretches)| !stretches.is_empty())
         .collect();
     let height = lines.len() as f64 * ROW + ROW;
-    let took =
-        |stretches: &[&Stretch]| lasting(stretches.iter().map(|stretch| span_of(stretch.from, stretch.to)).sum());
+    let took = |stretches: &[&Stretch]| brief(stretches.iter().map(|stretch| span_of(stretch.from, stretch.to)).sum());
     html! {
         div.picture {
             svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby="gantt-title gantt-desc" {
                 title id="gantt-title" { "Where the time went" }
-                desc id="gantt-desc" { "One row for each step, from left to right in the " (lasting(span_of(from, to))) " of the deployment. The table below has the same numbers." }
+                desc id="gantt-desc" { "One row for each step, from left to right in the " (brief(span_of(from, to))) " of the deployment. The table below has the same numbers." }
                 @for (row, (line, stretches)) in lines.iter().enumerate() {
                     @let y = row as f64 * ROW;
                     line.rule x1="0" x2=(WIDTH) y1=(y + ROW) y2=(y + ROW) {}
@@ -130,7 +129,7 @@ pub fn gantt(stretches: &[Stretch]) -> Markup {
                 }
                 @for quarter in 0..=4 {
                     @let at = whole * f64::from(quarter) / 4.0;
-                    text.axis x=(rounded(LABELS + (WIDTH - LABELS - NUMBERS) * f64::from(quarter) / 4.0)) y=(height - 4.0) { (lasting(Duration::from_secs_f64(at))) }
+                    text.axis x=(rounded(LABELS + (WIDTH - LABELS - NUMBERS) * f64::from(quarter) / 4.0)) y=(height - 4.0) { (brief(Duration::from_secs_f64(at))) }
                 }
             }
         }
@@ -143,7 +142,7 @@ pub fn gantt(stretches: &[Stretch]) -> Markup {
                 thead { tr { th scope="col" { "Step" } th scope="col" { "What" } th scope="col" { "From (UTC)" } th.number scope="col" { "Took" } } }
                 tbody {
                     @for stretch in stretches {
-                        tr { th scope="row" { code { (stretch.line.name) } } td { (said(stretch.span)) } td { (stretch.from.format("%H:%M:%S")) } td.number { (lasting(span_of(stretch.from, stretch.to))) } }
+                        tr { th scope="row" { code { (stretch.line.name) } } td { (said(stretch.span)) } td { (stretch.from.format("%H:%M:%S")) } td.number { (brief(span_of(stretch.from, stretch.to))) } }
                     }
                 }
             }
@@ -206,7 +205,7 @@ pub fn steps(stats: &Stats, id: &str) -> Markup {
             text.label x="0" y=(y + 14.0) { (step.name) }
             rect.(if step.people { "people" } else { "work" }) x=(LABELS) y=(y + 5.0) width=(rounded(p50.max(2.0))) height=(ROW - 9.0) rx="2" {}
             line.whisker x1=(rounded(LABELS + p50)) x2=(rounded(LABELS + p95)) y1=(y + 10.5) y2=(y + 10.5) {}
-            text.value x=(WIDTH) y=(y + 14.0) { (lasting(step.spread.p50)) " / " (lasting(step.spread.p95)) }
+            text.value x=(WIDTH) y=(y + 14.0) { (brief(step.spread.p50)) " / " (brief(step.spread.p95)) }
         }
     };
     html! {
@@ -224,7 +223,7 @@ pub fn steps(stats: &Stats, id: &str) -> Markup {
                     thead { tr { th scope="col" { "Step" } th.number scope="col" { "p50" } th.number scope="col" { "p95" } th.number scope="col" { "Count" } } }
                     tbody {
                         @for step in &stats.steps {
-                            tr { th scope="row" { (step.title) " " code { (step.name) } } td.number { (lasting(step.spread.p50)) } td.number { (lasting(step.spread.p95)) } td.number { (step.spread.count) } }
+                            tr { th scope="row" { (step.title) " " code { (step.name) } } td.number { (brief(step.spread.p50)) } td.number { (brief(step.spread.p95)) } td.number { (step.spread.count) } }
                         }
                     }
                 }

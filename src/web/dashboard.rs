@@ -25,10 +25,11 @@ use super::problem::Problem;
 use super::{draw, stream};
 use crate::config::Config;
 use crate::deploy::decide::{About, Desk, Refusal};
+use crate::deploy::train::Selection;
+use crate::deploy::view::{QuestionKind, View};
 use crate::deploy::{Deployments, Tick};
-use crate::saga::Actor;
-use crate::saga::Engine;
 use crate::saga::store::StoreError;
+use crate::saga::{Actor, Engine, Journal};
 
 const CSS: &str = include_str!("assets/dashboard.css");
 const JS: &str = include_str!("assets/dashboard.js");
@@ -91,6 +92,10 @@ impl Dashboard {
     fn names(&self) -> &Names {
         &self.0.names
     }
+
+    fn found(&self, id: &str) -> Result<(Journal, View), Problem> {
+        self.0.desk.find(id)?.ok_or_else(|| Problem::Unknown(id.to_owned()))
+    }
 }
 
 /// All routes.
@@ -101,6 +106,7 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/deployments/{id}", get(deployment))
         .route("/deployments/{id}/flight.jsonl", get(flight))
         .route("/deployments/{id}/decide", post(decide))
+        .route("/deployments/{id}/edit", get(ask_for_list).post(edit))
         .route("/deployments/{id}/tick", post(tick))
         .route("/deployments/{id}/abort", get(ask_to_abort).post(abort))
         .route("/sign-in", get(ask_for_token).post(sign_in))
@@ -196,11 +202,7 @@ async fn deployment(
     let (names, now, buttons) = (dashboard.names(), dashboard.now(), buttons(&guest));
     let name = format!("deployment {buttons:?} {id}");
     let live = dashboard.0.board.drawn(&name, || {
-        let (journal, view) = dashboard
-            .0
-            .desk
-            .find(&id)?
-            .ok_or_else(|| Problem::Unknown(id.clone()))?;
+        let (journal, view) = dashboard.found(&id)?;
         Ok::<_, Problem>(draw::deployment(&view, &journal.history(), names, now, buttons))
     })?;
     let page = Page {
@@ -242,11 +244,7 @@ async fn stats(
 
 /// The flight recorder, made from the journal: one event a line.
 async fn flight(State(dashboard): State<Dashboard>, _guest: Guest, Path(id): Path<String>) -> Answer {
-    let (journal, _) = dashboard
-        .0
-        .desk
-        .find(&id)?
-        .ok_or_else(|| Problem::Unknown(id.clone()))?;
+    let (journal, _) = dashboard.found(&id)?;
     let mut lines = String::new();
     for record in journal.history().records() {
         let line = serde_json::to_string(record.as_ref()).map_err(|error| StoreError::Failed(error.to_string()))?;
@@ -302,8 +300,8 @@ struct Sent {
 
 impl Dashboard {
     /// Whoever sent this form from one of our pages.
-    fn sender(&self, guest: Guest, headers: &HeaderMap, sent: &Sent) -> Result<String, Problem> {
-        if !self.0.access.is_ours(headers, &sent.form_token) {
+    fn sender(&self, guest: Guest, headers: &HeaderMap, form_token: &str) -> Result<String, Problem> {
+        if !self.0.access.is_ours(headers, form_token) {
             return Err(Problem::Foreign);
         }
         match guest.viewer {
@@ -342,7 +340,7 @@ async fn decide(
     Query(choice): Query<Choice>,
     Form(sent): Form<Sent>,
 ) -> Answer {
-    let user = dashboard.sender(guest, &headers, &sent)?;
+    let user = dashboard.sender(guest, &headers, &sent.form_token)?;
     let about = About {
         deployment: &id,
         key: &choice.key,
@@ -353,6 +351,62 @@ async fn decide(
     settled(&id, dashboard.0.desk.decide(about, &choice.choice, Vec::new()).await)
 }
 
+#[derive(Deserialize)]
+struct Key {
+    key: String,
+}
+
+async fn ask_for_list(
+    State(dashboard): State<Dashboard>,
+    guest: Guest,
+    Path(id): Path<String>,
+    Query(Key { key }): Query<Key>,
+) -> Answer {
+    let (_, view) = dashboard.found(&id)?;
+    let question = view.questions.iter().find(|question| question.key == key);
+    let Some(QuestionKind::ConfirmPrList { plan }) = question.map(|question| &question.kind) else {
+        return Err(Problem::Refused(Refusal::Stale));
+    };
+    let page = Page {
+        title: "Edit the list",
+        guest: Some(&guest),
+        names: dashboard.names(),
+        above: draw::edit(&view, &key, plan, &guest),
+        live: None,
+    };
+    Ok(page.draw().into_response())
+}
+
+/// Pairs, because a box that isn't ticked isn't sent and those that are share a name.
+async fn edit(
+    State(dashboard): State<Dashboard>,
+    guest: Guest,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(Key { key }): Query<Key>,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Answer {
+    let form_token = pairs.iter().find(|(name, _)| name == "form_token");
+    let user = dashboard.sender(guest, &headers, form_token.map_or("", |(_, value)| value))?;
+    let cars = pairs.iter().filter(|(name, _)| name == "car");
+    let only: Vec<u64> = cars.filter_map(|(_, number)| number.parse().ok()).collect();
+    if only.is_empty() {
+        return Err(Problem::EmptyList);
+    }
+    let selection = Selection {
+        only,
+        exclude: Vec::new(),
+    };
+    let about = About {
+        deployment: &id,
+        key: &key,
+        digest: None,
+        reason: None,
+        by: &Actor::Slack(user),
+    };
+    settled(&id, dashboard.0.desk.edit(about, &selection, Vec::new()).await)
+}
+
 async fn tick(
     State(dashboard): State<Dashboard>,
     guest: Guest,
@@ -361,7 +415,7 @@ async fn tick(
     Query(tick): Query<Tick>,
     Form(sent): Form<Sent>,
 ) -> Answer {
-    let user = dashboard.sender(guest, &headers, &sent)?;
+    let user = dashboard.sender(guest, &headers, &sent.form_token)?;
     settled(
         &id,
         dashboard.0.desk.tick(&id, tick, &Actor::Slack(user), Vec::new()).await,
@@ -369,11 +423,7 @@ async fn tick(
 }
 
 async fn ask_to_abort(State(dashboard): State<Dashboard>, guest: Guest, Path(id): Path<String>) -> Answer {
-    let (_, view) = dashboard
-        .0
-        .desk
-        .find(&id)?
-        .ok_or_else(|| Problem::Unknown(id.clone()))?;
+    let (_, view) = dashboard.found(&id)?;
     let page = Page {
         title: "Abort",
         guest: Some(&guest),
@@ -391,7 +441,7 @@ async fn abort(
     Path(id): Path<String>,
     Form(sent): Form<Sent>,
 ) -> Answer {
-    let user = dashboard.sender(guest, &headers, &sent)?;
+    let user = dashboard.sender(guest, &headers, &sent.form_token)?;
     let reason = Some(sent.reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     settled(
         &id,

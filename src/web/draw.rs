@@ -1,8 +1,9 @@
 //! The bodies of the pages, from views and numbers. Pure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::access::Guest;
@@ -10,11 +11,12 @@ use super::board::{Entry, Filter, PAGE, state_name};
 use super::chart;
 use super::names::Names;
 use super::page::form_token;
-use super::parts::{Buttons, Extent, Shown, badge, time};
+use super::parts::{Buttons, Extent, Shown, badge, brief, time};
 use crate::config::Project;
 use crate::deploy::stats::{Run, Spread, Stats};
 use crate::deploy::text::{between, counted, lasting, state};
 use crate::deploy::timeline::{Moment, timeline};
+use crate::deploy::train::Plan;
 use crate::deploy::view::{State, View};
 use crate::saga::History;
 
@@ -172,15 +174,35 @@ pub fn deployment(view: &View, history: &History, names: &Names, now: DateTime<U
                 h2 id="timeline" { "Everything that happened" }
                 a.clock href=(format!("{}/flight.jsonl", link(view))) download { "Flight recorder (.jsonl)" }
             }
-            ol.timeline { @for moment in &moments { (moment_line(moment, names)) } }
+            ol.timeline { @for moment in ends(&moments) { (moment_line(moment, names)) } }
         }
     }
 }
 
+/// An end says when it began: beginnings stand alone only while there is no end.
+fn ends(moments: &[Moment]) -> Vec<&Moment> {
+    let mut ended = HashSet::new();
+    let mut kept = Vec::new();
+    for moment in moments.iter().rev() {
+        if moment.took.is_some() {
+            ended.insert(&moment.key);
+        }
+        if !moment.quiet || !ended.remove(&moment.key) {
+            kept.push(moment);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
 fn moment_line(moment: &Moment, names: &Names) -> Markup {
+    let clock = |at: DateTime<Utc>| html! { time datetime=(at.to_rfc3339()) title=(at.to_rfc3339()) { (at.format("%H:%M:%S")) } };
+    let began = moment
+        .took
+        .and_then(|(_, took)| Some(moment.at - TimeDelta::from_std(took).ok()?));
     html! {
         li.(if moment.by.is_some() { "human" } else if moment.quiet { "begin" } else { "end" }) {
-            time datetime=(moment.at.to_rfc3339()) title=(moment.at.to_rfc3339()) { (moment.at.format("%H:%M:%S")) }
+            span.clocks { @if let Some(began) = began { (clock(began)) " – " } (clock(moment.at)) }
             span aria-hidden="true" { (moment.mark) }
             div {
                 @if let Some(key) = &moment.key { code { (key) } " " }
@@ -188,7 +210,7 @@ fn moment_line(moment: &Moment, names: &Names) -> Markup {
                 @if let Some(by) = &moment.by { " · " b { (names.person(by)) } }
                 @for line in &moment.detail { p.detail { (names.sentence(line)) } }
             }
-            span.took { @if let Some((_, took)) = moment.took { (lasting(took)) } }
+            span.took { @if let Some((_, took)) = moment.took { (brief(took)) } }
         }
     }
 }
@@ -253,6 +275,30 @@ pub fn abort(view: &View, guest: &Guest) -> Markup {
                 input id="reason" name="reason" maxlength="200" autocomplete="off";
                 button.danger { "Abort" }
                 a href=(link(view)) { "Keep going" }
+            }
+        }
+    }
+}
+
+/// Which of the listed pull requests ride.
+pub fn edit(view: &View, key: &str, plan: &Plan, guest: &Guest) -> Markup {
+    let action = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("key", key)
+        .finish();
+    html! {
+        section.notice {
+            h1 { "Who rides with " (view.id) "?" }
+            p { "Whatever is left out stays open and untouched. The list is rehearsed again and put to you once more." }
+            form method="post" action=(format!("{}/edit?{action}", link(view))) {
+                (form_token(guest))
+                fieldset {
+                    legend.hidden { "Pull requests" }
+                    @for car in &plan.cars {
+                        label { input type="checkbox" name="car" value=(car.number) checked; " #" (car.number) " " (car.title) " · " (car.author) }
+                    }
+                }
+                button.primary { "Rehearse this list" }
+                a href=(link(view)) { "Keep the list" }
             }
         }
     }

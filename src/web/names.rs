@@ -41,22 +41,39 @@ impl Names {
             Some(id) => id.replace_all(text, |found: &Captures<'_>| self.user(&found[1])),
             None => text.into(),
         };
-        let mut parts = Vec::new();
-        let mut from = 0;
-        for url in URL.iter().flat_map(|url| url.find_iter(&named)) {
-            parts.push(html! { (&named[from..url.start()]) a href=(url.as_str()) { (shortened(url.as_str())) } });
-            from = url.end();
+        let words = |(index, part): (usize, &str)| match index % 2 {
+            0 => linked(part),
+            _ => html! { code { (part) } },
+        };
+        // A back tick without its other one is only a back tick.
+        match named.matches('`').count() % 2 {
+            0 => html! { @for part in named.split('`').enumerate() { (words(part)) } },
+            _ => linked(&named),
         }
-        html! { @for part in parts { (part) } (&named[from..]) }
     }
 }
 
-/// The end of an address is what tells it from others.
+fn linked(text: &str) -> Markup {
+    let mut parts = Vec::new();
+    let mut from = 0;
+    for url in URL.iter().flat_map(|url| url.find_iter(text)) {
+        parts.push(html! { (&text[from..url.start()]) a href=(url.as_str()) { (shortened(url.as_str())) } });
+        from = url.end();
+    }
+    html! { @for part in parts { (part) } (&text[from..]) }
+}
+
+/// Without what all addresses have, and cut in the middle.
 fn shortened(url: &str) -> String {
-    let count = url.chars().count();
-    match count {
-        0..=48 => url.to_owned(),
-        _ => format!("…{}", url.chars().skip(count - 40).collect::<String>()),
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let letters: Vec<char> = address.chars().collect();
+    match letters.len() {
+        0..=60 => address.to_owned(),
+        count => letters[..28]
+            .iter()
+            .chain(&['…'])
+            .chain(&letters[count - 30..])
+            .collect(),
     }
 }
 
@@ -67,10 +84,11 @@ mod tests {
     #[test]
     fn ids_become_names_links_become_links_and_everything_else_is_escaped() {
         let names = Names::new(&[("U0ANA".to_owned(), "ana".to_owned())].into());
-        let drawn = names.sentence("@U0ANA <b>or</b> @U0BEN or @S0TEAM: run (https://github.com/a/b?x=\"1&2). Done");
+        let drawn =
+            names.sentence("@U0ANA <b>or</b> @U0BEN or @S0TEAM: run `x` (https://github.com/a/b?x=\"1&2). Done");
         assert_eq!(
             drawn.into_string(),
-            "ana &lt;b&gt;or&lt;/b&gt; @U0BEN or @S0TEAM: run (<a href=\"https://github.com/a/b?x=&quot;1&amp;2\">https://github.com/a/b?x=&quot;1&amp;2</a>). Done"
+            "ana &lt;b&gt;or&lt;/b&gt; @U0BEN or @S0TEAM: run <code>x</code> (<a href=\"https://github.com/a/b?x=&quot;1&amp;2\">github.com/a/b?x=&quot;1&amp;2</a>). Done"
         );
     }
 }

@@ -34,7 +34,7 @@ impl Page<'_> {
                     link rel="stylesheet" href="/dashboard.css";
                     @if self.live.is_some() {
                         script src="/dashboard.js" defer {}
-                        noscript { meta http-equiv="refresh" content="10"; }
+                        noscript { meta http-equiv="refresh" content="15"; }
                     }
                 }
                 body {
@@ -54,7 +54,7 @@ impl Page<'_> {
     fn top(&self) -> Markup {
         html! {
             header.top {
-                a.brand href="/" { span aria-hidden="true" { "🚂" } " Shipmate" }
+                a.brand href="/" { span aria-hidden="true" { "🚂" } span { " Shipmate" } }
                 @if let Some(guest) = self.guest {
                     nav aria-label="Pages" { a href="/" { "Deployments" } a href="/stats" { "Numbers" } }
                     @if self.live.is_some() { span.wire id="wire" { } }
@@ -80,7 +80,10 @@ pub fn form_token(guest: &Guest) -> Markup {
 
 /// A page that says one thing.
 pub fn notice(title: &str, sentence: &str) -> Markup {
-    alone(title, html! { p { (sentence) } p { a href="/" { "All deployments" } } })
+    alone(
+        title,
+        html! { p { (Names::default().sentence(sentence)) } p { a href="/" { "All deployments" } } },
+    )
 }
 
 /// The form to sign in with a token.

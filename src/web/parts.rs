@@ -1,6 +1,8 @@
 //! The parts of a page that show one deployment. Drawn for everybody alike: what is a viewer's own (the form's token) stands in the page
 //! around them, and the buttons belong to that form by its id.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -76,10 +78,19 @@ pub fn time(at: DateTime<Utc>) -> Markup {
     html! { time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M")) } }
 }
 
+/// How long something took: exactly where it was short.
+pub fn brief(took: Duration) -> String {
+    match took.as_millis() {
+        0..=49 => "0 s".to_owned(),
+        50..10_000 => format!("{:.1} s", took.as_secs_f64()),
+        _ => text::lasting(took),
+    }
+}
+
 /// From one instant to another, or to now and ticking.
 pub fn lasted(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     match (from, to) {
-        (Some(from), Some(to)) => html! { (text::between(from, to)) },
+        (Some(from), Some(to)) => html! { (brief((to - from).to_std().unwrap_or_default())) },
         (Some(from), None) => {
             html! { span data-since=(from.timestamp()) { (text::between(from, now)) } }
         }
@@ -95,11 +106,9 @@ impl Shown<'_> {
         html! {
             article.card.(class(view.state)) aria-labelledby=(format!("{}-title", view.id)) {
                 header {
-                    h2 id=(format!("{}-title", view.id)) {
-                        @match extent {
-                            Extent::Card => a href=(format!("/deployments/{}", view.id)) { (text::title(view)) },
-                            Extent::Whole => (text::title(view)),
-                        }
+                    @match extent {
+                        Extent::Card => h2 id=(format!("{}-title", view.id)) { a href=(format!("/deployments/{}", view.id)) { (text::title(view)) } },
+                        Extent::Whole => h1 id=(format!("{}-title", view.id)) { (text::title(view)) },
                     }
                     (badge(view.state))
                     span.clock { (lasted(Some(view.started_at), view.ended_at, self.now)) }
@@ -108,8 +117,8 @@ impl Shown<'_> {
                 @for question in &view.questions { (self.question(question)) }
                 (self.phases())
                 @match extent {
-                    Extent::Card => @if let Some(phase) = self.phase_now() { (self.steps(&[phase], "Steps now")) },
-                    Extent::Whole => (self.steps(&view.phases.iter().collect::<Vec<_>>(), "Steps")),
+                    Extent::Card => @if let Some(phase) = self.phase_now() { (self.steps(phase)) },
+                    Extent::Whole => div.columns { @for phase in &self.view.phases { (self.steps(phase)) } },
                 }
                 (self.cars())
                 @if extent == Extent::Whole { (self.left_out()) (self.receipt()) }
@@ -148,17 +157,12 @@ impl Shown<'_> {
         self.view.ended_at.or((!going).then_some(self.now))
     }
 
-    fn steps(&self, phases: &[&PhaseView], caption: &str) -> Markup {
+    fn steps(&self, phase: &PhaseView) -> Markup {
         html! {
             table.steps {
-                caption.quiet { (caption) }
-                thead { tr { th scope="col" { "Step" } th scope="col" { "State" } th.number scope="col" { "Took" } th.number scope="col" { "Tries" } } }
-                @for phase in phases {
-                    tbody {
-                        @if phases.len() > 1 { tr.group { th colspan="4" scope="rowgroup" { (phase.phase.title()) } } }
-                        @for step in &phase.steps { (self.step(step)) }
-                    }
-                }
+                caption { (phase.phase.title()) }
+                thead { tr { th scope="col" { "Step" } th scope="col" { "State" } th.number scope="col" { "Took" } } }
+                tbody { @for step in &phase.steps { (self.step(step)) } }
             }
         }
     }
@@ -168,13 +172,14 @@ impl Shown<'_> {
         let tries = if step.started_at.is_some() { step.retries + 1 } else { 0 };
         html! {
             tr.(stand_class(step.state)) {
-                th scope="row" {
-                    (step.title) " " code { (step.name) }
-                    @if let Some(error) = &step.error { p.error { (self.names.sentence(error)) (self.mend(step)) } }
+                th scope="row" title=(step.name) { (step.title) " " code { (step.name) } }
+                td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) }
+                    @if tries > 1 { " · " (tries) " tries" }
                 }
-                td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) } }
                 td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
-                td.number { @if tries > 1 { (tries) } }
+            }
+            @if let Some(error) = &step.error {
+                tr.detail { td colspan="3" { p.error { (self.names.sentence(error)) (self.mend(step)) } } }
             }
         }
     }
@@ -332,8 +337,11 @@ impl Shown<'_> {
             }
         };
         let choice = |choice: &str| match choice {
-            // Deadlines, boxes and a dialogue in Slack decide these.
-            choice::EXPIRE | choice::DONE | choice::EDIT => html! {},
+            // Deadlines and boxes decide these.
+            choice::EXPIRE | choice::DONE => html! {},
+            choice::EDIT => {
+                html! { a.button href=(action(self.view, "edit", &[("key", &question.key)])) { (text::choice_label(choice)) "…" } }
+            }
             choice::APPROVE => sure(
                 choice,
                 "primary",

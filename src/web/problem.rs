@@ -20,6 +20,8 @@ pub enum Problem {
     Foreign,
     /// Only people decide.
     NobodySignedIn,
+    /// A train without pull requests.
+    EmptyList,
     /// A decision that wasn't taken.
     Refused(Refusal),
     /// The journals can't be read.
@@ -55,6 +57,11 @@ impl IntoResponse for Problem {
                 StatusCode::FORBIDDEN,
                 "Nothing was done",
                 "Only looking is allowed without a person; sign in with your own token to decide.".to_owned(),
+            ),
+            Self::EmptyList => (
+                StatusCode::BAD_REQUEST,
+                "Nothing was done",
+                "A train needs at least one pull request; to ship none of them, abort.".to_owned(),
             ),
             Self::Refused(refusal) => {
                 let status = match &refusal {

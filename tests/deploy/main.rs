@@ -13,6 +13,7 @@ mod after_release;
 mod bad_days;
 mod conversation;
 mod crashes;
+mod dashboard;
 mod decisions;
 mod faults;
 mod guard;

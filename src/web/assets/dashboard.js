@@ -6,6 +6,8 @@ const said = document.getElementById("said");
 const wire = document.getElementById("wire");
 let asked = false;
 let again = false;
+/** Milliseconds that the server's clock is ahead of this one. */
+let ahead = 0;
 
 /** What a person has opened and where they are survives the exchange: by id. */
 function keep() {
@@ -39,6 +41,7 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { "X-Live-Part": "1" } });
     if (answer.status === 401) { location.reload(); return; }
     if (!answer.ok) return;
+    ahead = Date.parse(answer.headers.get("Date")) - Date.now() || 0;
     const text = await answer.text();
     const before = sentences();
     const kept = keep();
@@ -64,7 +67,7 @@ function lasting(seconds) {
 }
 
 function tick() {
-  const now = Math.floor(Date.now() / 1000);
+  const now = Math.floor((Date.now() + ahead) / 1000);
   for (const one of live.querySelectorAll("[data-since]")) {
     one.textContent = lasting(Math.max(0, now - Number(one.dataset.since)));
   }
