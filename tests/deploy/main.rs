@@ -16,3 +16,4 @@ mod faults;
 mod happy_path;
 mod kills;
 mod restart;
+mod upgrades;

@@ -351,6 +351,17 @@ impl GitHubDouble {
         Ok(sha)
     }
 
+    /// Somebody makes a branch.
+    pub async fn branch(&self, repo: &str, name: &str, at: &str) -> Result<(), String> {
+        let repo = self.repo(repo)?;
+        let mut model = repo.model.lock().await;
+        repo.bare.set_ref(&format!("refs/heads/{name}"), at).await?;
+        life::refs_moved(self, &repo, &mut model).await?;
+        drop(model);
+        self.changed(&repo);
+        Ok(())
+    }
+
     /// The checks of a commit end, or begin again.
     pub async fn set_check(
         &self,
