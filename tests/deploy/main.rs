@@ -9,6 +9,7 @@ mod stage;
 mod stories;
 
 mod abort;
+mod at_once;
 mod bad_days;
 mod crashes;
 mod decisions;

@@ -221,7 +221,7 @@ async fn a_step_that_nobody_knows_any_more_is_said_and_does_not_keep_the_others(
     let stage = after(&records).await;
     stage.ana().says("/deploy abort it is too old").await;
     stage
-        .reads("this version of Shipmate doesn't know `retarget` and can't take it back")
+        .reads("doesn't know \u{2cb}retarget\u{2cb} and can't take it back")
         .await;
     stage.reads("Undone, but 1 thing could not be taken back").await;
     assert_eq!(stage.github().pull(REPO, 41).await.unwrap().base, "staging");
