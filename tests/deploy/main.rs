@@ -11,6 +11,7 @@ mod stories;
 mod abort;
 mod at_once;
 mod bad_days;
+mod clocks;
 mod crashes;
 mod decisions;
 mod faults;

@@ -81,6 +81,18 @@ impl Stage {
         }
     }
 
+    /// A clock that tests move goes by itself, too, as long as the test runs: what waits on it is not to wait for ever.
+    pub fn lets_time_pass(&self) {
+        const TICK: Duration = Duration::from_millis(1);
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                clock.advance(chrono::TimeDelta::milliseconds(1));
+            }
+        });
+    }
+
     /// Starts the bot over what the last one left behind.
     pub async fn boot(&mut self) {
         self.boot_over(self.store.clone()).await;

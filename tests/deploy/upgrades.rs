@@ -4,8 +4,6 @@
 //! A journal comes back the way an operator brings it back, by `shipmate import`; GitHub is brought to where the journal says it stood.
 //! `SHIPMATE_FREEZE=1 cargo test --test deploy freeze` writes the journals of a new version: never over those that were released.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use shipmate::saga::history::{Compensation, StepPhase};
 use shipmate::saga::sled_store::{SledStore, import};
@@ -41,13 +39,7 @@ async fn after(records: &[Record]) -> Stage {
     stands_where_it_stood(&stage, records).await;
     let last = records.last().unwrap().at;
     stage.clock = Clock::manual(last + TimeDelta::seconds(1));
-    let clock = stage.clock.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            clock.advance(TimeDelta::milliseconds(1));
-        }
-    });
+    stage.lets_time_pass();
     stage.boot_over(SledStore::open(&data).unwrap()).await;
     stage
 }
