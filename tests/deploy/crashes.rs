@@ -67,16 +67,17 @@ async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<u
     Ok(died)
 }
 
-fn every() -> usize {
+/// Of so many cases one is played.
+pub fn every(default: usize) -> usize {
     let every = std::env::var("SHIPMATE_CRASH_EVERY").ok();
-    every.and_then(|every| every.parse().ok()).unwrap_or(EVERY)
+    every.and_then(|every| every.parse().ok()).unwrap_or(default)
 }
 
 async fn survives_every_crash(story: Story, place: usize) {
     let began = Instant::now();
     let golden = played(story, &[]).await;
     let all = cases(&golden.life.points());
-    let every = every();
+    let every = every(EVERY);
     // Stories begin at different places, so that a sample is spread.
     let chosen: Vec<Vec<Death>> = all
         .iter()

@@ -19,3 +19,4 @@ mod happy_path;
 mod kills;
 mod restart;
 mod upgrades;
+mod workspaces;

@@ -157,6 +157,11 @@ pub struct Played {
 
 /// Plays the people over bots that die so, one after the other, and are started again.
 pub async fn played(story: Story, deaths: &[Death]) -> Played {
+    played_with(story, deaths, |_| {}).await
+}
+
+/// The same, with something that happens while nobody runs.
+pub async fn played_with(story: Story, deaths: &[Death], meanwhile: impl Fn(&Stage)) -> Played {
     let mut stage = story.stage().await;
     let mut deaths = deaths.iter().cloned();
     let first = Life::new(deaths.next());
@@ -173,6 +178,7 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
         }
         stage.is_killed(&life).await;
         died += 1;
+        meanwhile(&stage);
         life = Life::new(deaths.next());
         stage.boot_mortal(&life).await;
     }
