@@ -18,5 +18,6 @@ mod faults;
 mod happy_path;
 mod kills;
 mod restart;
+mod storage;
 mod upgrades;
 mod workspaces;
