@@ -14,7 +14,7 @@ use crate::mortal::{Death, Point, Sort};
 use crate::stories::{Effects, Played, STORIES, Story, played};
 
 /// Of so many cases one is played by default.
-const EVERY: usize = 97;
+const EVERY: usize = 131;
 /// Cases at once: each waits for git most of the time.
 const AT_ONCE: usize = 4;
 

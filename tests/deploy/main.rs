@@ -2,6 +2,7 @@
 //! the order below.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
+#![allow(clippy::print_stdout, reason = "the long matrices tell their counts and times")]
 
 mod child;
 mod mortal;
@@ -18,6 +19,7 @@ mod faults;
 mod happy_path;
 mod kills;
 mod restart;
+mod soak;
 mod storage;
 mod upgrades;
 mod workspaces;

@@ -137,7 +137,7 @@ impl Stage {
         life.end();
         self.running = None;
         if let Some(body) = self.body.take() {
-            body.is_killed().await;
+            body.dies().await;
         }
         self.slack().cut();
         tokio::time::timeout(LIMIT, life.has_landed()).await.unwrap();
