@@ -237,6 +237,7 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
         scenario: args.scenario,
         adopt: args.repo.map(|path| (path, args.prs)),
         data_dir: args.data_dir,
+        more_projects: Vec::new(),
     })
     .await?;
     let running = app::start(Setup {

@@ -81,17 +81,21 @@ impl World {
     pub async fn clone_in(&self, workspace: &str) -> Result<PathBuf, StepError> {
         let clone = self.workspace(workspace)?.join("repo");
         // Steps run one at a time: a lock that is there was left behind by a git that was killed.
-        let _ = std::fs::remove_file(clone.join(".git").join("index.lock"));
+        remove_locks(&clone.join(".git"));
         if !self.git.is_clone(&clone).await {
             remove(&clone)?;
             make_private(clone.parent().unwrap_or(&self.workspace_root))?;
+            // Aside, then in place: a git that outlived its killed Shipmate may still be writing where it was told to.
+            let aside = clone.with_file_name(format!("repo-{:08x}", fastrand::u32(..)));
             let paths: Vec<String> = self
                 .project
                 .version_files
                 .iter()
                 .map(|file| file.path.clone())
                 .collect();
-            (*self.git).clone(&clone, &self.project.base_branch, &paths).await?;
+            (*self.git).clone(&aside, &self.project.base_branch, &paths).await?;
+            std::fs::rename(&aside, &clone)
+                .map_err(|error| StepError::transient(format!("the clone can't be moved in place: {error}")))?;
         }
         Ok(clone)
     }
@@ -102,6 +106,18 @@ impl World {
         match plain {
             true => Ok(self.workspace_root.join(name)),
             false => Err(StepError::permanent(format!("`{name}` is not a workspace's name"))),
+        }
+    }
+}
+
+/// Removes the locks in a git directory, as far as there are any.
+fn remove_locks(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            let _ = std::fs::remove_file(path);
+        } else if path.is_dir() && !path.ends_with("objects") {
+            remove_locks(&path);
         }
     }
 }

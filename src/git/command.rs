@@ -297,7 +297,7 @@ fn is_transient(message: &str) -> bool {
         "error: 503",
         "error: 504",
         "RPC failed",
-        "index.lock",
+        ".lock': File exists",
         // An answer that is not git's, or broke off: a proxy's page, a connection that was cut.
         "bad line length",
         "protocol error",
@@ -328,6 +328,10 @@ mod tests {
             ),
             ("error: RPC failed; curl 18 transfer closed", true),
             ("fatal: Unable to create '/w/.git/index.lock': File exists.", true),
+            (
+                "error: Unable to create '/w/.git/refs/heads/deploy.lock': File exists.",
+                true,
+            ),
             ("timed out after 1m", true),
             ("fatal: remote-curl: bad line length character: <htm", true),
             ("fatal: the remote end hung up unexpectedly", true),

@@ -131,8 +131,6 @@ pub trait Store: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Memory {
     data: Arc<Mutex<Data>>,
-    /// Plays a process that dies at its n-th commit from now.
-    dies_at: Option<u64>,
 }
 
 #[derive(Default)]
@@ -147,21 +145,6 @@ impl Memory {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn alive(&self, data: &Data) -> Result<(), StoreError> {
-        match self.dies_at {
-            Some(commit) if data.commits >= commit => Err(StoreError::Failed("the process died here".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    /// The same disk under a process that dies at its commit number `commit` (counted over the disk's life), before it is durable.
-    pub fn dying_at(&self, commit: Option<u64>) -> Self {
-        Self {
-            data: self.data.clone(),
-            dies_at: commit,
-        }
-    }
-
     /// How many commits were made so far.
     pub fn commits(&self) -> u64 {
         self.data().commits
@@ -172,7 +155,6 @@ impl Memory {
 impl Store for Memory {
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
         let mut data = self.data();
-        self.alive(&data)?;
         Staged::default().accept(
             &ops,
             |saga| data.journals.get(saga).map_or(0, Vec::len) as u64,
@@ -218,7 +200,6 @@ impl Store for Memory {
 
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {
         let mut data = self.data();
-        self.alive(&data)?;
         data.journals.remove(saga);
         Ok(())
     }

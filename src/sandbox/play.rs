@@ -29,6 +29,13 @@ pub struct Options {
     pub adopt: Option<(PathBuf, Vec<String>)>,
     /// Where journals are kept; `None`: in a directory that goes with the sandbox.
     pub data_dir: Option<PathBuf>,
+    /// Further projects, by name: each with a repository and a channel of its own, see [`channel_of`].
+    pub more_projects: Vec<String>,
+}
+
+/// The channel of a further project.
+pub fn channel_of(project: &str) -> String {
+    format!("C0{}", project.to_uppercase())
 }
 
 /// Both doubles and what leads to them.
@@ -53,11 +60,20 @@ impl Sandbox {
             pace: options.pace,
             scenario: options.scenario.clone(),
             adopt: options.adopt,
-            more_repos: Vec::new(),
+            more_repos: options
+                .more_projects
+                .iter()
+                .map(|name| format!("acme/{name}"))
+                .collect(),
         })
         .await?;
         let slack = SlackDouble::start(slack::Options {
             rate_limits: options.pace == Pace::Human,
+            more_channels: options
+                .more_projects
+                .iter()
+                .map(|name| (channel_of(name), format!("deploys-{name}")))
+                .collect(),
             ..slack::Options::default()
         })
         .await?;
@@ -88,6 +104,13 @@ impl Sandbox {
                 return Err("the repository has no version file that is known by name: package.json, Cargo.toml, pyproject.toml, VERSION or mix.exs".to_owned());
             }
             quicken(&mut project.timeouts, options.pace, &options.scenario);
+        }
+        for name in options.more_projects {
+            let mut project = config.projects[0].clone();
+            project.repo = format!("acme/{name}").try_into()?;
+            project.channel = channel_of(&name);
+            project.name = name;
+            config.projects.push(project);
         }
         Ok(Self {
             github,

@@ -48,6 +48,11 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
+    /// Its root directory, as it sees it.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.0.lock().unwrap().0.id()))
+    }
+
     /// Its end, if that comes within `limit`.
     pub async fn ends(&self, limit: Duration) -> Option<ExitStatus> {
         let child = self.0.clone();

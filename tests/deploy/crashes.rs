@@ -14,7 +14,7 @@ use crate::mortal::{Death, Point, Sort};
 use crate::stories::{Effects, Played, STORIES, Story, played};
 
 /// Of so many cases one is played by default.
-const EVERY: usize = 97;
+const EVERY: usize = 131;
 /// Cases at once: each waits for git most of the time.
 const AT_ONCE: usize = 4;
 
@@ -67,20 +67,21 @@ async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<u
     Ok(died)
 }
 
-fn every() -> usize {
+/// Of so many cases one is played.
+pub fn every(default: usize) -> usize {
     let every = std::env::var("SHIPMATE_CRASH_EVERY").ok();
-    every.and_then(|every| every.parse().ok()).unwrap_or(EVERY)
+    every.and_then(|every| every.parse().ok()).unwrap_or(default)
 }
 
-async fn survives_every_crash(story: Story, place: usize) {
+async fn survives_every_crash(story: Story) {
     let began = Instant::now();
     let golden = played(story, &[]).await;
     let all = cases(&golden.life.points());
-    let every = every();
+    let every = every(EVERY);
     // Stories begin at different places, so that a sample is spread.
     let chosen: Vec<Vec<Death>> = all
         .iter()
-        .skip(place * every / STORIES.len())
+        .skip(story as usize * every / STORIES)
         .step_by(every)
         .cloned()
         .collect();
@@ -113,8 +114,26 @@ async fn survives_every_crash(story: Story, place: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_anywhere_loses_nothing_and_repeats_nothing() {
-    for (place, story) in STORIES.into_iter().enumerate() {
-        survives_every_crash(story, place).await;
-    }
+async fn forward() {
+    survives_every_crash(Story::Complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn called_off_at_the_list() {
+    survives_every_crash(Story::AbortAtConfirm).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn called_off_at_the_point_of_no_return() {
+    survives_every_crash(Story::AbortAtApprove).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_one_left_out() {
+    survives_every_crash(Story::SkipOne).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_after_the_point_of_no_return() {
+    survives_every_crash(Story::StopAfterThePivot).await;
 }

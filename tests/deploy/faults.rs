@@ -137,7 +137,7 @@ struct Case {
 }
 
 impl Case {
-    async fn is_outlived(self, calm: &Effects, occurrences: usize) -> Result<(), String> {
+    async fn outlives(self, calm: &Effects, occurrences: usize) -> Result<(), String> {
         let Self {
             story,
             call,
@@ -190,7 +190,7 @@ async fn each_alone(story: Story, which: Which, faults: Vec<Fault>, at_once: usi
     }
     let calm = &calm;
     let results: Vec<Result<(), String>> = stream::iter(cases.into_iter().step_by(every))
-        .map(|(case, occurrences)| case.is_outlived(calm, occurrences))
+        .map(|(case, occurrences)| case.outlives(calm, occurrences))
         .buffer_unordered(at_once)
         .collect()
         .await;

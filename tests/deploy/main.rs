@@ -2,6 +2,7 @@
 //! the order below.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
+#![allow(clippy::print_stdout, reason = "the long matrices tell their counts and times")]
 
 mod child;
 mod mortal;
@@ -10,7 +11,9 @@ mod stories;
 
 mod abort;
 mod after_release;
+mod at_once;
 mod bad_days;
+mod clocks;
 mod conversation;
 mod crashes;
 mod dashboard;
@@ -20,3 +23,7 @@ mod guard;
 mod happy_path;
 mod kills;
 mod restart;
+mod soak;
+mod storage;
+mod upgrades;
+mod workspaces;

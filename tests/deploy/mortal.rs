@@ -234,7 +234,7 @@ impl Body {
     }
 
     /// Ends everything where it stands.
-    pub async fn is_killed(mut self) {
+    pub async fn dies(mut self) {
         let runtime = self.0.take().unwrap();
         // Blocks until its threads have let go.
         let killed = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)));

@@ -53,19 +53,25 @@ impl Stage {
 
     /// A stage on which no bot runs yet.
     pub async fn empty(scenario: impl Into<Scenarios>, configure: impl FnOnce(&mut shipmate::config::Project)) -> Self {
+        let mut stage = Self::of(Options {
+            pace: github::Pace::Instant,
+            scenario: scenario.into(),
+            ..Options::default()
+        })
+        .await;
+        configure(&mut stage.sandbox.config.projects[0]);
+        stage
+    }
+
+    /// A stage with a sandbox of one's own, on which no bot runs yet.
+    pub async fn of(options: Options) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // `RUST_LOG=shipmate=debug cargo test --test deploy NAME -- --nocapture` shows what the bot logs.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let options = Options {
-            pace: github::Pace::Instant,
-            scenario: scenario.into(),
-            ..Options::default()
-        };
-        let mut sandbox = Sandbox::start(options).await.unwrap();
-        configure(&mut sandbox.config.projects[0]);
+        let sandbox = Sandbox::start(options).await.unwrap();
         Self {
             sandbox,
             store: Memory::default(),
@@ -73,6 +79,18 @@ impl Stage {
             running: None,
             body: None,
         }
+    }
+
+    /// A clock that tests move goes by itself, too, as long as the test runs: what waits on it is not to wait for ever.
+    pub fn lets_time_pass(&self) {
+        const TICK: Duration = Duration::from_millis(1);
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                clock.advance(chrono::TimeDelta::milliseconds(1));
+            }
+        });
     }
 
     /// Starts the bot over what the last one left behind.
@@ -119,7 +137,7 @@ impl Stage {
         life.end();
         self.running = None;
         if let Some(body) = self.body.take() {
-            body.is_killed().await;
+            body.dies().await;
         }
         self.slack().cut();
         tokio::time::timeout(LIMIT, life.has_landed()).await.unwrap();
@@ -278,12 +296,19 @@ impl Stage {
 }
 
 pub fn has_button(message: &Message, label: &str) -> bool {
-    let rows = message.blocks.iter().filter_map(|block| block["elements"].as_array());
-    rows.flatten()
-        .any(|element| element["type"] == "button" && element["text"]["text"] == label)
+    button(message, label).is_some()
 }
 
-pub fn has_box(message: &Message, beside: &str) -> bool {
+/// The action of the button with this label.
+pub fn button(message: &Message, label: &str) -> Option<String> {
+    let rows = message.blocks.iter().filter_map(|block| block["elements"].as_array());
+    let button = rows
+        .flatten()
+        .find(|element| element["type"] == "button" && element["text"]["text"] == label)?;
+    Some(button["action_id"].as_str()?.to_owned())
+}
+
+fn has_box(message: &Message, beside: &str) -> bool {
     message.blocks.iter().any(|block| {
         let text = block["text"]["text"].as_str().unwrap_or_default();
         block["accessory"]["type"] == "checkboxes" && text.contains(beside)

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use shipmate::sandbox::faults::{Fault, Kind, When};
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::play::{REPO, Sandbox};
-use shipmate::sandbox::slack::{DEPLOYS, Message, Tick, Workspace};
+use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Workspace};
 
 use crate::mortal::{Death, Life};
-use crate::stage::{LIMIT, Stage, has_button};
+use crate::stage::{LIMIT, Stage, button, has_button};
 
 /// What people do at the questions they are asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,13 +28,8 @@ pub enum Story {
     StopAfterThePivot,
 }
 
-pub const STORIES: [Story; 5] = [
-    Story::Complete,
-    Story::AbortAtConfirm,
-    Story::AbortAtApprove,
-    Story::SkipOne,
-    Story::StopAfterThePivot,
-];
+/// How many there are.
+pub const STORIES: usize = 5;
 
 /// After so long without an answer people do it once more.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -73,9 +69,9 @@ impl Story {
     }
 
     /// The newest thing that waits for a person.
-    fn turn(self, workspace: &Workspace) -> Option<Turn> {
-        let shows = |label: &str| workspace.messages.iter().any(|message| has_button(message, label));
-        if workspace.messages.iter().any(is_outcome) {
+    fn turn(self, messages: &[&Message]) -> Option<Turn> {
+        let shows = |label: &str| messages.iter().any(|message| has_button(message, label));
+        if messages.iter().any(|message| is_outcome(message)) {
             return Some(Turn::Over);
         }
         let answers = [
@@ -86,7 +82,8 @@ impl Story {
             ("Confirm", "U0ANA"),
         ];
         let Some((label, who)) = answers.into_iter().find(|(label, _)| shows(label)) else {
-            return workspace.messages.iter().any(has_open_box).then_some(Turn::Ticks);
+            let open = messages.iter().any(|message| open_boxes(message).next().is_some());
+            return open.then_some(Turn::Ticks);
         };
         Some(match (self, label) {
             (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::Says("/deploy abort enough"),
@@ -100,9 +97,10 @@ fn is_outcome(message: &Message) -> bool {
     metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
 }
 
-fn has_open_box(message: &Message) -> bool {
-    let mut blocks = message.blocks.iter();
-    blocks.any(|block| block["accessory"]["type"] == "checkboxes" && block["accessory"]["initial_options"].is_null())
+/// The check boxes that have no tick yet.
+fn open_boxes(message: &Message) -> impl Iterator<Item = &Value> {
+    let boxes = message.blocks.iter().map(|block| &block["accessory"]);
+    boxes.filter(|accessory| accessory["type"] == "checkboxes" && accessory["initial_options"].is_null())
 }
 
 /// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end.
@@ -154,6 +152,11 @@ pub struct Played {
 
 /// Plays the people over bots that die so, one after the other, and are started again.
 pub async fn played(story: Story, deaths: &[Death]) -> Played {
+    played_with(story, deaths, |_| {}).await
+}
+
+/// The same, with something that happens while nobody runs.
+pub async fn played_with(story: Story, deaths: &[Death], meanwhile: impl Fn(&Stage)) -> Played {
     let mut stage = story.stage().await;
     let mut deaths = deaths.iter().cloned();
     let first = Life::new(deaths.next());
@@ -170,6 +173,7 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
         }
         stage.is_killed(&life).await;
         died += 1;
+        meanwhile(&stage);
         life = Life::new(deaths.next());
         stage.boot_mortal(&life).await;
     }
@@ -194,34 +198,80 @@ pub async fn played(story: Story, deaths: &[Death]) -> Played {
 
 /// The people, to the end of the story.
 pub async fn plays(sandbox: &Sandbox, story: Story) {
-    let slack = &sandbox.slack;
-    loop {
-        let shown = |workspace: &Workspace| workspace.messages.iter().any(|message| message.only_for.is_none());
-        if slack.look(shown) {
-            break;
-        }
-        // A start whose acknowledgement was lost is simply made again: one that runs is not started twice.
-        if slack.says("U0ANA", DEPLOYS, "/deploy start").await.is_err() {
-            tokio::task::yield_now().await;
-        }
-        let shown = |workspace: &Workspace| shown(workspace).then_some(());
-        let _ = slack.wait_for(AGAIN, "the card", shown).await;
+    Scene {
+        slack: &sandbox.slack,
+        channel: DEPLOYS,
+        from: 0,
     }
-    loop {
-        let turn = slack.wait_for(LIMIT * 3, "the next turn", |workspace| story.turn(workspace));
-        let turn = turn.await.unwrap();
-        match &turn {
-            Turn::Over => return,
-            Turn::Says(text) => drop(slack.says("U0ANA", DEPLOYS, text).await),
-            Turn::Clicks(who, label) => drop(slack.clicks_label(who, label).await),
-            Turn::Ticks => {
-                for item in ["Log in and out", "Watch the error rate", "Tell support"] {
-                    let _ = slack.ticks_beside("U0BEN", item, Tick::On).await;
-                }
+    .plays(story)
+    .await;
+}
+
+/// Where a story is played: a channel, from some message on.
+pub struct Scene<'a> {
+    pub slack: &'a SlackDouble,
+    pub channel: &'a str,
+    /// So many messages came before.
+    pub from: usize,
+}
+
+impl Scene<'_> {
+    fn messages<'a>(&self, workspace: &'a Workspace) -> Vec<&'a Message> {
+        let later = workspace.messages.iter().skip(self.from);
+        later
+            .filter(|message| message.channel == self.channel && message.only_for.is_none())
+            .collect()
+    }
+
+    pub async fn plays(&self, story: Story) {
+        let shown = |workspace: &Workspace| (!self.messages(workspace).is_empty()).then_some(());
+        // A start whose acknowledgement was lost is simply made again: one that runs is not started twice.
+        while self.slack.look(shown).is_none() {
+            if self.slack.says("U0ANA", self.channel, "/deploy start").await.is_err() {
+                tokio::task::yield_now().await;
             }
+            let _ = self.slack.wait_for(AGAIN, "the card", shown).await;
         }
-        // So does a click: it is made again if nothing has come of it.
-        let other = |workspace: &Workspace| (story.turn(workspace).as_ref() != Some(&turn)).then_some(());
-        let _ = slack.wait_for(AGAIN, "the answer", other).await;
+        loop {
+            let turn = |workspace: &Workspace| story.turn(&self.messages(workspace));
+            let next = self.slack.wait_for(LIMIT * 3, "the next turn", turn).await.unwrap();
+            match &next {
+                Turn::Over => return,
+                Turn::Says(text) => drop(self.slack.says("U0ANA", self.channel, text).await),
+                Turn::Clicks(who, label) => self.clicks(who, label).await,
+                Turn::Ticks => self.ticks().await,
+            }
+            // So does a click: it is made again if nothing has come of it.
+            let other = |workspace: &Workspace| (turn(workspace).as_ref() != Some(&next)).then_some(());
+            let _ = self.slack.wait_for(AGAIN, "the answer", other).await;
+        }
+    }
+
+    async fn clicks(&self, who: &str, label: &str) {
+        let button = self.slack.look(|workspace| {
+            let mut messages = self.messages(workspace).into_iter().rev();
+            messages.find_map(|message| Some((message.ts.clone(), button(message, label)?)))
+        });
+        if let Some((ts, action)) = button {
+            let _ = self.slack.clicks(who, self.channel, &ts, &action).await;
+        }
+    }
+
+    async fn ticks(&self) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let boxes: Vec<(String, String, String)> = self.slack.look(|workspace| {
+            let messages = self.messages(workspace).into_iter();
+            let of = |message: &Message| {
+                let ts = message.ts.clone();
+                let open =
+                    open_boxes(message).map(|open| (text(&open["action_id"]), text(&open["options"][0]["value"])));
+                open.map(|(action, value)| (ts.clone(), action, value))
+                    .collect::<Vec<_>>()
+            };
+            messages.flat_map(of).collect()
+        });
+        for (ts, action, value) in boxes {
+            let _ = self.slack.ticks("U0BEN", self.channel, &ts, &action, &[&value]).await;
+        }
     }
 }

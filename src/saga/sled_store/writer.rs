@@ -175,8 +175,8 @@ impl Writer {
             (Some((key, Some(value))), true) => db.insert(key, value).map(drop),
             (last, _) => db.apply_batch(batch(writes.into_iter().chain(last))),
         };
-        written.map_err(|error| failed(&error))?;
-        db.flush().map_err(|error| failed(&error))?;
+        written.map_err(|error| failed(&in_words(&error)))?;
+        db.flush().map_err(|error| failed(&in_words(&error)))?;
         self.sync.sync_data().map_err(|error| failed(&error))?;
         self.shared.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -204,6 +204,15 @@ impl Writer {
                 tracing::warn!(deployment = %growth.saga, %error, "the flight recorder can't be written");
             }
         }
+    }
+}
+
+/// sled's own words for an I/O error are a debug print, its background flusher's even within the error.
+fn in_words(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Io(error) if error.raw_os_error().is_none() => error.kind().to_string(),
+        sled::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

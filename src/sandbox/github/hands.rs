@@ -61,13 +61,13 @@ impl GitHubDouble {
         Ok(sha)
     }
 
-    /// Somebody makes a branch, at the tip of another, or moves it there.
+    /// Somebody makes a branch, at the tip of another or at a commit, or moves it there.
     pub async fn set_branch(&self, repo: &str, branch: &str, at: &str) -> Result<String, String> {
         let repo = self.repo(repo)?;
         let mut model = repo.model.lock().await;
         let sha = repo
             .bare
-            .tip(at)
+            .resolve(at)
             .await
             .ok_or_else(|| format!("there is no branch {at}"))?;
         repo.bare.set_ref(&format!("refs/heads/{branch}"), &sha).await?;
