@@ -576,6 +576,13 @@ pub fn proposal(proposal: &Proposal) -> String {
     }
 }
 
+/// The last merge will need a person.
+pub fn merge_queue(base: &str) -> String {
+    format!(
+        "{base} has a merge queue, which Shipmate doesn't join: at the end a person adds the deploy pull request to it, then presses Retry."
+    )
+}
+
 /// GitHub starts no workflow for a commit whose message says so, and a squashed deploy pull request may carry its pull requests' titles.
 pub fn skips_ci(plan: &Plan) -> Option<String> {
     const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
