@@ -65,10 +65,12 @@ struct Inner {
     audience: Audiences,
     planner: Planner,
     /// By project: when the last dry run was made, and what it found.
-    plans: Mutex<HashMap<String, (DateTime<Utc>, Arc<Plan>)>>,
+    plans: Mutex<HashMap<String, Planned>>,
     /// Somebody joined a queue.
     queued: Notify,
 }
+
+type Planned = (DateTime<Utc>, Arc<Plan>);
 
 /// Who asks, and the id that a redelivery of the same message has in common with it.
 #[derive(Clone, Copy)]
@@ -277,10 +279,14 @@ impl Bot {
             .engine()
             .running(&project.name)
             .map_err(|error| error.to_string())?;
-        match running {
-            Some(journal) => self.abort(project, &journal, user, reason, id).await,
-            None => Ok(Told::Privately(text::nothing_runs(project))),
-        }
+        let Some(journal) = running else {
+            return Ok(Told::Privately(text::nothing_runs(project)));
+        };
+        let before = View::of(journal.id(), &journal.history());
+        Ok(match self.abort(project, &journal, user, reason, id).await? {
+            Told::Nothing => Told::Privately(text::undoing(&before)),
+            refused @ Told::Privately(_) => refused,
+        })
     }
 
     async fn abort(

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -115,6 +116,8 @@ impl Projector {
         let mut length = journal.watch();
         loop {
             length.mark_unchanged();
+            // What falls due while this round is under way is due in the next.
+            let looked = self.engine.clock().now();
             let wait = match self.round(&journal).await {
                 Ok(true) => return,
                 Ok(false) => self.gap,
@@ -147,13 +150,13 @@ impl Projector {
                     return;
                 }
                 _ = length.changed() => {}
-                () = self.until_next_reminder(&view) => {}
+                () = self.until_next_reminder(&view, looked) => {}
             }
         }
     }
 
-    async fn until_next_reminder(&self, view: &View) {
-        match cards::next_reminder(view, self.engine.clock().now()) {
+    async fn until_next_reminder(&self, view: &View, after: DateTime<Utc>) {
+        match cards::next_reminder(view, after) {
             Some(at) => self.engine.clock().sleep_until(at).await,
             None => std::future::pending().await,
         }

@@ -1109,6 +1109,12 @@ pub fn undoes(view: &View) -> Vec<String> {
     lines
 }
 
+/// An abort was taken: what it undoes now.
+pub fn undoing(view: &View) -> Content {
+    let lines = undoes(view);
+    private(&lines.join("\n"))
+}
+
 /// What authors are told about their pull requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
