@@ -929,11 +929,18 @@ fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
 
 /// That a start is refused because of locks and freezes, and who may pass them.
 pub fn blocked(project: &Project, obstacles: &[Obstacle]) -> String {
+    let holders = &project.permissions.r#override;
+    let way_out = match holders.is_empty() {
+        true => "Nobody may start anyway: no one holds `override`.".to_owned(),
+        false => format!(
+            "{} may start anyway, with a reason.",
+            capitalised(&Medium::Slack.holders(holders))
+        ),
+    };
     format!(
-        "🚫 *{}* can't be deployed now. {} {} may start anyway, with a reason.",
+        "🚫 *{}* can't be deployed now. {} {way_out}",
         escape(&project.name),
         self::obstacles(obstacles, Medium::Slack).unwrap_or_default(),
-        capitalised(&Medium::Slack.holders(&project.permissions.r#override))
     )
 }
 
@@ -1057,7 +1064,12 @@ pub fn not_nudged(next: Option<DateTime<Utc>>) -> Content {
 
 /// Somebody asks again for what is waited for; `whom` are mentions.
 pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
-    format!("👋 {whom}: {} asks. {wait}", Medium::Slack.person(by))
+    let by = Medium::Slack.person(by);
+    // One mention is enough.
+    match wait.contains(whom) {
+        true => format!("👋 {by} asks. {wait}"),
+        false => format!("👋 {whom}: {by} asks. {wait}"),
+    }
 }
 
 /// That a deadline is near, said while there is time.

@@ -211,7 +211,9 @@ async fn a_nudge_mentions_whom_it_waits_for_but_not_too_often() {
     assert!(stage.ana().says("/deploy nudge").await.contains("Nothing runs"));
     stage.plays_to("Approve").await;
     assert_eq!(stage.ana().says("/deploy nudge").await, "");
-    stage.reads("👋 @deployers: @Ana Ruiz asks. Waiting since").await;
+    stage
+        .reads("👋 @Ana Ruiz asks. Waiting since <time> for @deployers")
+        .await;
     assert!(
         stage
             .ben()
@@ -445,4 +447,45 @@ async fn a_deadline_is_said_beforehand() {
     stage.clock.advance(TimeDelta::hours(23) + TimeDelta::minutes(1));
     stage.reads("⌛ @deployers: if nobody confirms the list by").await;
     undone(stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_commands_at_once_are_each_acknowledged_while_github_hangs() {
+    let mut stage = Stage::new().await;
+    stage.github().faults().inject(Fault {
+        matches: String::new(),
+        when: When::Before,
+        kind: Kind::Hang,
+        times: u32::MAX,
+    });
+    let words = [
+        "start",
+        "status",
+        "history",
+        "nudge",
+        "notes",
+        "whoami",
+        "queue",
+        "help",
+        "",
+        "show web-1",
+    ];
+    let people = ["U0ANA", "U0BEN", "U0CHLOE", "U0DAN", "U0EVE"];
+    let commands = people
+        .iter()
+        .flat_map(|person| words.map(|word| (*person, format!("/deploy {word}"))));
+    let slack = stage.slack();
+    let said = commands.map(|(person, text)| async move {
+        // The double fails a command that isn't acknowledged within three seconds, as Slack does.
+        slack
+            .says(person, DEPLOYS, text.trim())
+            .await
+            .map_err(|error| format!("{person} {text}: {error}"))
+    });
+    let answers = futures_util::future::join_all(said).await;
+    let failed: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert_eq!(failed, [] as [&str; 0]);
+    assert_eq!(stage.store.heads().len(), 1, "one start was first");
+    stage.stop().await;
+    assert_eq!(stage.slack().violations(), [] as [&str; 0]);
 }

@@ -525,6 +525,19 @@ fn broken_view(view: &Value, most: usize) -> Option<String> {
     None
 }
 
+/// What people read of blocks: a button carries its wish as it was typed, and nobody sees that.
+fn shown(blocks: &[Value]) -> String {
+    let mut blocks = blocks.to_vec();
+    for element in blocks
+        .iter_mut()
+        .filter_map(|block| block["elements"].as_array_mut())
+        .flatten()
+    {
+        element.as_object_mut().map(|element| element.remove("value"));
+    }
+    Value::Array(blocks).to_string()
+}
+
 #[test]
 fn every_answer_is_said_in_one_voice() {
     let texts = ["*database* migration <!channel>".to_owned()];
@@ -541,7 +554,7 @@ proptest! {
     ) {
         for content in answers_over(&texts) {
             prop_assert_eq!(broken(&content), None, "{}", content.text);
-            let all = format!("{}{}", content.text, Value::Array(content.blocks.clone()));
+            let all = format!("{}{}", content.text, shown(&content.blocks));
             prop_assert!(!all.contains("<!channel") && !all.contains("<!here"), "nobody pings a channel: {}", content.text);
         }
         let config = Config::parse(CONFIG, "sandbox.toml").unwrap();
