@@ -140,7 +140,7 @@ impl Bot {
         let told = match command::parse(&typed.text) {
             Err(complaint) => Told::Privately(help(Some(&complaint))),
             Ok(Command::Help) => Told::Privately(help(None)),
-            Ok(Command::Overview | Command::Status) => self.status(project)?,
+            Ok(Command::Overview | Command::Status) => self.status(project, &typed.user).await?,
             Ok(Command::Start(wish)) => self.start(project, wish, asked).await?,
             Ok(Command::Plan(wish)) => self.plan(project, wish, &typed)?,
             Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
@@ -165,12 +165,13 @@ impl Bot {
     fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let request = wish.clone().of(project, Vec::new());
-        let (bot, url) = (self.clone(), typed.response_url.clone());
+        let (bot, user, url) = (self.clone(), typed.user.clone(), typed.response_url.clone());
         tokio::spawn(async move {
             let project = &request.project;
             let content = match bot.0.planner.plan(&request).await {
                 Ok(plan) => {
-                    let content = answers::dry_run(project, &plan, &obstacles, &wish);
+                    let may = bot.may_override(project, &user).await;
+                    let content = answers::dry_run(project, &plan, &obstacles, &wish, may);
                     bot.remember_plan(&project.name, plan);
                     content
                 }
@@ -194,13 +195,16 @@ impl Bot {
         (self.engine().clock().now() - at < PLAN_KEPT).then(|| plan.clone())
     }
 
-    fn status(&self, project: &Project) -> Result<Told, String> {
+    async fn status(&self, project: &Project, user: &str) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let line = self.waiting(project)?.len();
         let running = self.running_view(project)?;
         Ok(Told::Privately(match running {
             Some(view) => answers::runs(&view, &obstacles, line),
-            None => answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line),
+            None => {
+                let may = self.may_override(project, user).await;
+                answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line, may)
+            }
         }))
     }
 

@@ -64,11 +64,7 @@ impl Bot {
             return None;
         }
         let holders = &project.permissions.r#override;
-        let may = match self.0.people.among(user, holders).await {
-            true => MayOverride::Yes,
-            false => MayOverride::No,
-        };
-        match (&wish.override_reason, may) {
+        match (&wish.override_reason, self.may_override(project, user).await) {
             (Some(_), MayOverride::Yes) => None,
             (Some(_), MayOverride::No) => {
                 let why = text::may_not("override locks and freezes", holders);
@@ -78,6 +74,13 @@ impl Bot {
                 tracing::info!(user, project = project.name, "a start is refused: locked or frozen");
                 Some(Told::Privately(answers::blocked(project, obstacles, wish, may)))
             }
+        }
+    }
+
+    pub(super) async fn may_override(&self, project: &Project, user: &str) -> MayOverride {
+        match self.0.people.among(user, &project.permissions.r#override).await {
+            true => MayOverride::Yes,
+            false => MayOverride::No,
         }
     }
 

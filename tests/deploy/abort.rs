@@ -35,7 +35,10 @@ async fn an_abort_typed_as_a_command_needs_no_dialogue() {
     let before = stage.snapshot().await;
     stage.plays_to("Confirm").await;
     let answer = stage.ben().says("/deploy abort wrong day").await;
-    assert!(answer.contains("This is undone") && answer.contains("• the branch deploy-"), "{answer}");
+    assert!(
+        answer.contains("This is undone") && answer.contains("• the branch deploy-"),
+        "{answer}"
+    );
     stage.reads("Everything is undone: aborted: wrong day.").await;
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
