@@ -437,6 +437,9 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
     }
 }
 
+/// What became of a question that nobody answered before everything was undone.
+pub const LAPSED: &str = "↩️ No longer asked: everything is undone.";
+
 /// A line of the train: number, title, author, head.
 pub fn car(car: &super::train::Car, medium: Medium) -> String {
     format!(
@@ -1100,7 +1103,7 @@ pub fn preliminary(mut notes: Content) -> Content {
 
 /// What an abort undoes, one line each.
 pub fn undoes(view: &View) -> Vec<String> {
-    let mut lines = vec!["This is undone, newest first, and read back from GitHub:".to_owned()];
+    let mut lines = Vec::new();
     let retargeted = view.unmerged();
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
@@ -1123,8 +1126,8 @@ pub fn undoes(view: &View) -> Vec<String> {
 
 /// An abort was taken: what it undoes now.
 pub fn undoing(view: &View) -> Content {
-    let lines = undoes(view);
-    private(&lines.join("\n"))
+    let head = "↩️ Undoing this, newest first; the receipt comes in the thread:".to_owned();
+    private(&[vec![head], undoes(view)].concat().join("\n"))
 }
 
 /// What authors are told about their pull requests.

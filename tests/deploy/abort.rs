@@ -36,10 +36,15 @@ async fn an_abort_typed_as_a_command_needs_no_dialogue() {
     stage.plays_to("Confirm").await;
     let answer = stage.ben().says("/deploy abort wrong day").await;
     assert!(
-        answer.contains("This is undone") && answer.contains("• the branch deploy-"),
+        answer.contains("Undoing this") && answer.contains("• the branch deploy-"),
         "{answer}"
     );
     stage.reads("Everything is undone: aborted: wrong day.").await;
+    stage.reads("No longer asked: everything is undone.").await;
+    assert!(
+        stage.slack().clicks_label("U0ANA", "Confirm").await.is_err(),
+        "its buttons are gone"
+    );
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
 }
