@@ -54,9 +54,6 @@ const PLAN_KEPT: TimeDelta = TimeDelta::minutes(15);
 #[derive(Clone)]
 pub struct Bot(Arc<Inner>);
 
-/// By project: when the last dry run was made, and what it found.
-type Plans = HashMap<String, (DateTime<Utc>, Arc<Plan>)>;
-
 struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
@@ -64,10 +61,13 @@ struct Inner {
     audience: Audiences,
     desk: Desk,
     planner: Planner,
-    plans: Mutex<Plans>,
+    /// By project: when the last dry run was made, and what it found.
+    plans: Mutex<HashMap<String, Planned>>,
     /// Somebody joined a queue.
     queued: Notify,
 }
+
+type Planned = (DateTime<Utc>, Arc<Plan>);
 
 /// Who asks, and the id that a redelivery of the same message has in common with it.
 #[derive(Clone, Copy)]
@@ -128,7 +128,7 @@ impl Bot {
         let told = match command::parse(&typed.text) {
             Err(complaint) => Told::Privately(help(Some(&complaint))),
             Ok(Command::Help) => Told::Privately(help(None)),
-            Ok(Command::Overview | Command::Status) => self.status(project)?,
+            Ok(Command::Overview | Command::Status) => self.status(project, &typed.user).await?,
             Ok(Command::Start(wish)) => self.start(project, wish, asked).await?,
             Ok(Command::Plan(wish)) => self.plan(project, wish, &typed)?,
             Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
@@ -153,12 +153,13 @@ impl Bot {
     fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let request = wish.clone().of(project, Vec::new());
-        let (bot, url) = (self.clone(), typed.response_url.clone());
+        let (bot, user, url) = (self.clone(), typed.user.clone(), typed.response_url.clone());
         tokio::spawn(async move {
             let project = &request.project;
             let content = match bot.0.planner.plan(&request).await {
                 Ok(plan) => {
-                    let content = answers::dry_run(project, &plan, &obstacles, &wish);
+                    let may = bot.may_override(project, &user).await;
+                    let content = answers::dry_run(project, &plan, &obstacles, &wish, may);
                     bot.remember_plan(&project.name, plan);
                     content
                 }
@@ -182,13 +183,16 @@ impl Bot {
         (self.engine().clock().now() - at < PLAN_KEPT).then(|| plan.clone())
     }
 
-    fn status(&self, project: &Project) -> Result<Told, String> {
+    async fn status(&self, project: &Project, user: &str) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let line = self.waiting(project)?.len();
         let running = self.running_view(project)?;
         Ok(Told::Privately(match running {
             Some(view) => answers::runs(&view, &obstacles, line),
-            None => answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line),
+            None => {
+                let may = self.may_override(project, user).await;
+                answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line, may)
+            }
         }))
     }
 
@@ -267,10 +271,14 @@ impl Bot {
             .engine()
             .running(&project.name)
             .map_err(|error| error.to_string())?;
-        match running {
-            Some(journal) => self.abort(journal.id(), user, reason, id).await,
-            None => Ok(Told::Privately(text::nothing_runs(project))),
-        }
+        let Some(journal) = running else {
+            return Ok(Told::Privately(text::nothing_runs(project)));
+        };
+        let before = View::of(journal.id(), &journal.history());
+        Ok(match self.abort(journal.id(), user, reason, id).await? {
+            Told::Nothing => Told::Privately(text::undoing(&before)),
+            refused @ Told::Privately(_) => refused,
+        })
     }
 
     async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {

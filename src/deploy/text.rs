@@ -469,6 +469,9 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
     }
 }
 
+/// What became of a question that nobody answered before everything was undone.
+pub const LAPSED: &str = "↩️ No longer asked: everything is undone.";
+
 /// A line of the train: number, title, author, head.
 pub fn car(car: &super::train::Car, medium: Medium) -> String {
     format!(
@@ -1002,11 +1005,18 @@ fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
 
 /// That a start is refused because of locks and freezes, and who may pass them.
 pub fn blocked(project: &Project, obstacles: &[Obstacle]) -> String {
+    let holders = &project.permissions.r#override;
+    let way_out = match holders.is_empty() {
+        true => "Nobody may start anyway: no one holds `override`.".to_owned(),
+        false => format!(
+            "{} may start anyway, with a reason.",
+            capitalised(&Medium::Slack.holders(holders))
+        ),
+    };
     format!(
-        "🚫 *{}* can't be deployed now. {} {} may start anyway, with a reason.",
+        "🚫 *{}* can't be deployed now. {} {way_out}",
         escape(&project.name),
         self::obstacles(obstacles, Medium::Slack).unwrap_or_default(),
-        capitalised(&Medium::Slack.holders(&project.permissions.r#override))
     )
 }
 
@@ -1130,7 +1140,12 @@ pub fn not_nudged(next: Option<DateTime<Utc>>) -> Content {
 
 /// Somebody asks again for what is waited for; `whom` are mentions.
 pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
-    format!("👋 {whom}: {} asks. {wait}", Medium::Slack.person(by))
+    let by = Medium::Slack.person(by);
+    // One mention is enough.
+    match wait.contains(whom) {
+        true => format!("👋 {by} asks. {wait}"),
+        false => format!("👋 {whom}: {by} asks. {wait}"),
+    }
 }
 
 /// That a deadline is near, said while there is time.
@@ -1161,7 +1176,7 @@ pub fn preliminary(mut notes: Content) -> Content {
 
 /// What an abort undoes, one line each.
 pub fn undoes(view: &View) -> Vec<String> {
-    let mut lines = vec!["This is undone, newest first, and read back from GitHub:".to_owned()];
+    let mut lines = Vec::new();
     let retargeted = view.unmerged();
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
@@ -1180,6 +1195,12 @@ pub fn undoes(view: &View) -> Vec<String> {
     }
     lines.push("• the workspace is deleted".to_owned());
     lines
+}
+
+/// An abort was taken: what it undoes now.
+pub fn undoing(view: &View) -> Content {
+    let head = "↩️ Undoing this, newest first; the receipt comes in the thread:".to_owned();
+    private(&[vec![head], undoes(view)].concat().join("\n"))
 }
 
 /// What authors are told about their pull requests.

@@ -63,6 +63,8 @@ pub struct View {
     pub shipped: Option<Shipped>,
     /// What waits for a person.
     pub questions: Vec<Question>,
+    /// What nobody answered before it no longer mattered: everything was undone first.
+    pub lapsed: Vec<Question>,
     /// What was decided, in order.
     pub decisions: Vec<Decision>,
     /// What the running step said last.
@@ -360,6 +362,7 @@ impl View {
             release: output(history, "wait_for_release"),
             shipped: output(history, "collect_merged_pr_info"),
             questions: history.open_checkpoints().filter_map(question).collect(),
+            lapsed: lapsed(history).filter_map(question).collect(),
             decisions: history.checkpoints().iter().filter_map(decision).collect(),
             progress: None,
             current: current(history),
@@ -668,6 +671,11 @@ fn question(state: &CheckpointState) -> Option<Question> {
         remind_after_s: state.remind_after_s,
         votes: votes(state),
     })
+}
+
+fn lapsed(history: &History) -> impl Iterator<Item = &CheckpointState> {
+    let lapsed = |state: &&CheckpointState| state.decided.is_none() && !history.takes_decisions(state);
+    history.checkpoints().iter().filter(lapsed)
 }
 
 fn votes(state: &CheckpointState) -> Vec<Actor> {
