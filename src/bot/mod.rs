@@ -18,6 +18,7 @@ use crate::config::{Config, Project};
 use crate::deploy::Deployments;
 use crate::deploy::decide::{Desk, Refusal};
 use crate::deploy::permits::Permit;
+use crate::deploy::stats::{Run, Stats};
 use crate::deploy::text;
 use crate::deploy::train::Plan;
 use crate::deploy::view::View;
@@ -139,6 +140,7 @@ impl Bot {
             Ok(Command::Unlock) => self.unlock(project, &typed).await?,
             Ok(Command::Queue) => self.queue(project)?,
             Ok(Command::QueueCancel) => self.leave_queue(project, &typed.user).await?,
+            Ok(Command::Stats) => self.stats(project)?,
             Ok(Command::History) => self.history(project)?,
             Ok(Command::Show { id }) => self.show(project, &id)?,
             Ok(Command::Whoami) => self.whoami(project, &typed.user).await,
@@ -208,6 +210,20 @@ impl Bot {
         Ok(Told::Privately(text::history(&self.latest(project, LATEST)?)))
     }
 
+    fn stats(&self, project: &Project) -> Result<Told, String> {
+        let mut runs = Vec::new();
+        for head in self.engine().store().heads() {
+            if is_of(&head.saga, project)
+                && let Some(journal) = self.engine().journal(&head.saga).map_err(|error| error.to_string())?
+            {
+                let history = journal.history();
+                runs.push(Run::of(&View::of(&head.saga, &history), &history));
+            }
+        }
+        let stats = Stats::of(&runs, self.engine().clock().now());
+        Ok(Told::Privately(text::stats(project, &stats)))
+    }
+
     /// A project's latest deployments, newest first.
     fn latest(&self, project: &Project, count: usize) -> Result<Vec<View>, String> {
         let mut views = Vec::new();
@@ -215,8 +231,7 @@ impl Bot {
             if views.len() == count {
                 break;
             }
-            // Ids are the project's name and a number.
-            if head.saga.rsplit_once('-').is_none_or(|(name, _)| name != project.name) {
+            if !is_of(&head.saga, project) {
                 continue;
             }
             let journal = self.engine().journal(&head.saga).map_err(|error| error.to_string())?;
@@ -329,6 +344,13 @@ impl Bot {
             tracing::warn!(%error, "an answer did not reach its person");
         }
     }
+}
+
+/// Ids are the project's name and a number.
+fn is_of(deployment: &str, project: &Project) -> bool {
+    deployment
+        .rsplit_once('-')
+        .is_some_and(|(name, _)| name == project.name)
 }
 
 fn help(complaint: Option<&str>) -> Content {

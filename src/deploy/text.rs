@@ -10,6 +10,7 @@ use super::decide::Refusal;
 use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
+use super::stats::Stats;
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
 use crate::config::Project;
@@ -900,6 +901,21 @@ pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
         may => listed(may, "and"),
     };
     private(&format!("You are <@{}>, {login}. Here you may {may}.", escape(user)))
+}
+
+/// How often, how fast and how safely a project ships.
+pub fn stats(project: &Project, stats: &Stats) -> Content {
+    let mut lines = vec![format!("📈 *{}*", escape(&project.name))];
+    lines.extend(
+        stats
+            .sentences()
+            .iter()
+            .map(|sentence| format!("• {}", escape(sentence))),
+    );
+    Content {
+        text: lines.join("\n"),
+        blocks: kit::lines(&lines),
+    }
 }
 
 /// The latest deployments, newest first.

@@ -628,6 +628,8 @@ fn part_state(history: &History, last: &StepState, parts: &[&StepState], planned
         }
         StepPhase::Completed(_) => Stand::Done,
         StepPhase::Skipped => Stand::Skipped,
+        // Nothing needs anybody any more: the step's error is told beside it.
+        StepPhase::Failed { .. } if history.outcome() == Some(Outcome::Undone) => Stand::Undone,
         StepPhase::Failed { retry_at: Some(_), .. } => Stand::Retrying,
         StepPhase::Failed { retry_at: None, .. } => Stand::Failed,
         StepPhase::Started if history.unwinding().is_some() => Stand::Undone,

@@ -131,6 +131,9 @@ pub(super) async fn read_error(request: &str, response: reqwest::Response) -> Er
     if let ErrorKind::Moved(_) = &kind {
         message = format!("the repository moved to {location}: change `repo` in the configuration");
     }
+    if status == StatusCode::GONE && message.contains("API version") {
+        message += "; update Shipmate, which speaks a newer one";
+    }
     if kind == ErrorKind::Forbidden
         && let Some(needed) = header(&headers, "x-accepted-github-permissions").filter(|needed| !needed.is_empty())
     {
