@@ -108,10 +108,8 @@ fn short(sha: &str) -> &str {
 /// # Errors
 /// Which checks, for people; or GitHub's failure.
 pub async fn still_green(world: &World, number: u64, head: &Sha) -> Result<(), StepError> {
-    let red = eligible::red_checks(
-        &world.github.check_runs(head).await?,
-        &world.github.statuses(head).await?,
-    );
+    let (runs, statuses) = futures_util::try_join!(world.github.check_runs(head), world.github.statuses(head))?;
+    let red = eligible::red_checks(&runs, &statuses);
     match red.is_empty() {
         true => Ok(()),
         false => Err(StepError::permanent(format!(

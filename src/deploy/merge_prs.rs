@@ -658,8 +658,9 @@ impl Step<World> for MergePr {
                 return Ok(done);
             }
             if !looked {
-                foreign = guard::foreign_tip(cx, &self.into, &self.known).await?;
-                guard::still_green(cx.world, self.number, &self.head).await?;
+                let unmoved = guard::foreign_tip(cx, &self.into, &self.known);
+                let green = guard::still_green(cx.world, self.number, &self.head);
+                (foreign, ()) = futures_util::try_join!(unmoved, green)?;
                 looked = true;
             }
             let impatient = overdue(cx, cx.world.project.timeouts.mergeable);
