@@ -104,10 +104,24 @@ async fn play(train: u32) -> (Calls, Duration) {
     press(&sandbox, "U0BEN", "Approve").await;
     reads(&sandbox, "shipped and still open|After the release").await;
     let journal = running.engine.journal("web-1").unwrap().unwrap();
+    for kind in ["change_pr_base", "merge_pr"] {
+        println!("  {kind}: p50 {:.0?}", typical(&journal, kind));
+    }
     let took = last_merge(&journal);
     running.shutdown().await;
     let calls = calls.lock().unwrap().clone();
     (calls, took)
+}
+
+/// How long a step of this kind takes, as a rule.
+fn typical(journal: &Journal, kind: &str) -> Duration {
+    let history = journal.history();
+    let steps = history.steps().iter().filter(|step| step.kind == kind);
+    let mut took: Vec<Duration> = steps
+        .map(|step| (step.last_event - step.first_started).to_std().unwrap_or_default())
+        .collect();
+    took.sort_unstable();
+    took[took.len() / 2]
 }
 
 /// From the click on Confirm to the last merge, by the journal.

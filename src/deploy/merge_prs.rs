@@ -15,7 +15,8 @@ use super::version::{self, Bump};
 use super::world::{Poll, World, overdue};
 use crate::git::{self, Blob, CarVerdict, Rehearsal};
 use crate::github::{
-    Issue, MergeMethod, MergeOutcome, PullRequest, PullRequestFilter, PullRequestState, RepoName, ReviewState, Sha,
+    Issue, MergeMethod, MergeOutcome, Permission, PullRequest, PullRequestFilter, PullRequestState, RepoName, Review,
+    ReviewState, Sha,
 };
 use crate::saga::{Compensate, Context, Step, StepError};
 
@@ -50,9 +51,10 @@ impl Step<World> for FetchApprovedPrs {
         let world = cx.world;
         let open = world.github.pull_requests(PullRequestFilter::default()).await?;
         let base = &world.project.base_branch;
+        let reviewers = Reviewers::default();
         let mut judging = Vec::new();
         for pr in open.iter().filter(|pr| pr.base.branch == *base) {
-            judging.push(self.judge(world, pr).boxed());
+            judging.push(self.judge(world, pr, &reviewers).boxed());
         }
         let judged: Vec<Result<Car, Excluded>> = stream::iter(judging).buffered(READS_AT_ONCE).try_collect().await?;
         let mut collected = Collected {
@@ -116,12 +118,18 @@ impl FetchApprovedPrs {
         excluded
     }
 
-    async fn judge(&self, world: &World, pr: &PullRequest) -> Result<Result<Car, Excluded>, StepError> {
+    async fn judge(
+        &self,
+        world: &World,
+        pr: &PullRequest,
+        reviewers: &Reviewers,
+    ) -> Result<Result<Car, Excluded>, StepError> {
         let excluded = |reason| Ok(Err(without(pr, reason)));
         if let Some(reason) = eligible::disqualified(pr, &world.project) {
             return excluded(reason);
         }
-        let approvals = match opinion(world, pr).await? {
+        let reviews = world.github.reviews(pr.number).await?;
+        let approvals = match opinion(world, pr, &reviews, reviewers).await? {
             Verdict::Approved(approvals) => approvals,
             Verdict::Waiting => return excluded(Reason::NotApproved),
             Verdict::ChangesRequested(by) => return excluded(Reason::ChangesRequested { by }),
@@ -167,13 +175,33 @@ fn author(pr: &PullRequest) -> String {
 }
 
 /// What the reviews of a pull request add up to now.
-pub(super) async fn opinion(world: &World, pr: &PullRequest) -> Result<Verdict, StepError> {
-    let reviews = world.github.reviews(pr.number).await?;
+pub(super) async fn opinion(
+    world: &World,
+    pr: &PullRequest,
+    reviews: &[Review],
+    reviewers: &Reviewers,
+) -> Result<Verdict, StepError> {
     let mut permissions = BTreeMap::new();
-    for user in eligible::latest_opinions(&reviews).into_keys() {
-        permissions.insert(user.to_owned(), world.github.permission(user).await?);
+    for user in eligible::latest_opinions(reviews).into_keys() {
+        permissions.insert(user.to_owned(), reviewers.permission(world, user).await?);
     }
-    Ok(eligible::verdict(pr.author.as_deref(), &reviews, &permissions))
+    Ok(eligible::verdict(pr.author.as_deref(), reviews, &permissions))
+}
+
+/// What reviewers may do here, asked once each: a few people review most pull requests of a train.
+#[derive(Default)]
+pub(super) struct Reviewers(tokio::sync::Mutex<BTreeMap<String, Permission>>);
+
+impl Reviewers {
+    async fn permission(&self, world: &World, user: &str) -> Result<Permission, StepError> {
+        let mut known = self.0.lock().await;
+        if let Some(permission) = known.get(user) {
+            return Ok(*permission);
+        }
+        let permission = world.github.permission(user).await?;
+        known.insert(user.to_owned(), permission);
+        Ok(permission)
+    }
 }
 
 /// Sidebar links and closing keywords, in title, body and commits.
@@ -423,7 +451,7 @@ async fn put_back(world: &World, car: &Car, branch: &str) -> Result<Vec<String>,
         }
     }
     let mut receipt = vec![format!("#{number} targets {} again.", car.base)];
-    let lost = lost_approvals(world, car).await?;
+    let lost = lost_approvals(car, &world.github.reviews(number).await?);
     if !lost.is_empty() {
         receipt.push(match world.github.request_reviewers(number, &lost).await {
             Ok(()) => format!(
@@ -447,18 +475,13 @@ fn whose(people: &[String]) -> &'static str {
 }
 
 /// Who had approved and is now dismissed: the retarget did that.
-async fn lost_approvals(world: &World, car: &Car) -> Result<Vec<String>, StepError> {
-    let reviews = world.github.reviews(car.number).await?;
+fn lost_approvals(car: &Car, reviews: &[Review]) -> Vec<String> {
     let dismissed = |approval: &&Approval| {
         let now = reviews.iter().find(|review| review.id == approval.review);
         now.is_some_and(|review| review.state == ReviewState::Dismissed)
     };
-    Ok(car
-        .approvals
-        .iter()
-        .filter(dismissed)
-        .map(|approval| approval.user.clone())
-        .collect())
+    let lost = car.approvals.iter().filter(dismissed);
+    lost.map(|approval| approval.user.clone()).collect()
 }
 
 /// What stands behind **approve_point_of_no_return**: the world looked at again, against the plan.
@@ -516,9 +539,10 @@ impl Step<World> for LookAgain {
             let comparison = world.github.compare(&plan.branch_tip, &look.branch_tip).await?;
             look.foreign = comparison.commits.iter().map(ToString::to_string).collect();
         }
+        let reviewers = Reviewers::default();
         let mut looking = Vec::new();
         for car in &plan.cars {
-            looking.push(self.look_at(world, car).boxed());
+            looking.push(self.look_at(world, car, &reviewers).boxed());
         }
         let looked: Vec<Seen> = stream::iter(looking).buffered(READS_AT_ONCE).try_collect().await?;
         for seen in looked {
@@ -548,7 +572,7 @@ enum Seen {
 }
 
 impl LookAgain {
-    async fn look_at(&self, world: &World, car: &Car) -> Result<Seen, StepError> {
+    async fn look_at(&self, world: &World, car: &Car, reviewers: &Reviewers) -> Result<Seen, StepError> {
         let pr = world.github.pull_request(car.number).await?;
         if pr.state == PullRequestState::Closed || pr.base.branch != self.plan.branch {
             return Ok(Seen::Gone);
@@ -556,10 +580,11 @@ impl LookAgain {
         if let Some(reason) = eligible::disqualified(&pr, &world.project) {
             return Ok(Seen::Out(out(car, reason)));
         }
-        if let Verdict::ChangesRequested(by) = opinion(world, &pr).await? {
+        let reviews = world.github.reviews(car.number).await?;
+        if let Verdict::ChangesRequested(by) = opinion(world, &pr, &reviews, reviewers).await? {
             return Ok(Seen::Out(out(car, Reason::ChangesRequested { by })));
         }
-        let lost = lost_approvals(world, car).await?;
+        let lost = lost_approvals(car, &reviews);
         let today = Car {
             head: pr.head.sha,
             ..car.clone()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ci::{self, Verdict};
 use super::deploy_pr::DeployPr;
 use super::eligible;
-use super::merge_prs::{MergeCommit, MergePr, opinion};
+use super::merge_prs::{MergeCommit, MergePr, Reviewers, opinion};
 use super::progress::Progress;
 use super::world::{Poll, World, overdue};
 use crate::config::NoChecks;
@@ -125,7 +125,8 @@ impl Step<World> for WaitForApproval {
         let mut poll = Poll::new(&cx.world.project);
         loop {
             let pr = cx.world.github.pull_request(self.pull_request.number).await?;
-            let changes_requested = match opinion(cx.world, &pr).await? {
+            let reviews = cx.world.github.reviews(pr.number).await?;
+            let changes_requested = match opinion(cx.world, &pr, &reviews, &Reviewers::default()).await? {
                 eligible::Verdict::Approved(approvals) => {
                     return Ok(approvals.into_iter().map(|approval| approval.user).collect());
                 }
