@@ -119,6 +119,11 @@ async fn forward() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forward_to_closed_issues() {
+    survives_every_crash(Story::CloseIssues).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn called_off_at_the_list() {
     survives_every_crash(Story::AbortAtConfirm).await;
 }

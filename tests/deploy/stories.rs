@@ -18,6 +18,8 @@ use crate::stage::{LIMIT, Stage, button, has_button};
 pub enum Story {
     /// Everything is confirmed, approved and ticked.
     Complete,
+    /// The same where pull requests and issues hear of the release, and the issues are closed.
+    CloseIssues,
     /// Called off at the list.
     AbortAtConfirm,
     /// Called off at the point of no return.
@@ -29,7 +31,7 @@ pub enum Story {
 }
 
 /// How many there are.
-pub const STORIES: usize = 5;
+pub const STORIES: usize = 6;
 
 /// After so long without an answer people do it once more.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -53,10 +55,12 @@ impl Story {
 
     /// Nobody runs on it yet.
     pub async fn stage(self) -> Stage {
-        // GitHub's word that it can't be merged is taken at once.
-        let impatient =
-            |project: &mut shipmate::config::Project| project.timeouts.mergeable = Duration::from_millis(20);
-        let stage = Stage::empty(self.scenario(), impatient).await;
+        let stage = Stage::empty(self.scenario(), |project| {
+            // GitHub's word that it can't be merged is taken at once.
+            project.timeouts.mergeable = Duration::from_millis(20);
+            project.comment_shipped = self == Self::CloseIssues;
+        })
+        .await;
         if self == Self::SkipOne {
             stage.github().faults().inject(Fault {
                 matches: "PUT /api/v3/repos/acme/web/pulls/44/merge".to_owned(),
@@ -81,9 +85,12 @@ impl Story {
             ("Approve", "U0BEN"),
             ("Confirm", "U0ANA"),
         ];
-        let Some((label, who)) = answers.into_iter().find(|(label, _)| shows(label)) else {
+        let issues = (self == Self::CloseIssues).then_some(("Close them", "U0BEN"));
+        let Some((label, who)) = answers.into_iter().chain(issues).find(|(label, _)| shows(label)) else {
             let open = messages.iter().any(|message| open_boxes(message).next().is_some());
-            return open.then_some(Turn::Ticks);
+            // Once everything is ticked, nobody asks about the issues any more.
+            let chosen = issues.is_none() || messages.iter().any(|message| has_chosen_to_close(message));
+            return (open && chosen).then_some(Turn::Ticks);
         };
         Some(match (self, label) {
             (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::Says("/deploy abort enough"),
@@ -95,6 +102,11 @@ impl Story {
 fn is_outcome(message: &Message) -> bool {
     let metadata = message.metadata.as_ref();
     metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
+}
+
+fn has_chosen_to_close(message: &Message) -> bool {
+    let mut blocks = message.blocks.iter();
+    blocks.any(|block| block.to_string().contains("Closing chosen"))
 }
 
 /// The check boxes that have no tick yet.
