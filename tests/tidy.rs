@@ -99,28 +99,82 @@ fn a_lint_is_allowed_only_with_a_reason() {
 }
 
 #[test]
-fn the_manifest_asks_for_the_scopes_of_the_methods_called_and_no_more() {
+fn the_manifests_ask_for_the_scopes_of_the_methods_called_and_no_more() {
     let called = METHODS.iter().flat_map(|(_, scopes)| scopes.iter().copied());
     let needed: BTreeSet<_> = called.chain(["commands"]).collect();
-    let manifest = manifest();
-    let asked = items_below(&manifest, "bot");
-    assert_eq!(asked.iter().map(String::as_str).collect::<BTreeSet<_>>(), needed);
-    assert_eq!(asked.len(), needed.len(), "a scope stands twice");
+    for name in MANIFESTS {
+        let asked = items_below(&manifest(name), "bot");
+        let asked_once: BTreeSet<_> = asked.iter().map(String::as_str).collect();
+        assert_eq!(asked_once, needed, "{name}");
+        assert_eq!(asked.len(), needed.len(), "{name}: a scope stands twice");
+    }
 }
 
 #[test]
-fn the_manifest_works_as_it_is() {
-    let manifest = manifest();
-    assert_eq!(items_below(&manifest, "bot_events"), ["app_home_opened"]);
-    for line in [
-        "- command: /deploy",
-        "home_tab_enabled: true",
-        "is_enabled: true",
-        "socket_mode_enabled: true",
-    ] {
+fn the_manifests_name_the_command_and_the_events_that_the_code_takes() {
+    let event = Regex::new(r#"kind == "([a-z_]+)""#).unwrap();
+    let inbound = fs::read_to_string(root().join("src/slack/inbound.rs")).unwrap();
+    let taken: BTreeSet<_> = event.captures_iter(&inbound).map(|found| found[1].to_owned()).collect();
+    for name in MANIFESTS {
+        let manifest = manifest(name);
+        let subscribed: BTreeSet<_> = items_below(&manifest, "bot_events").into_iter().collect();
+        assert_eq!(subscribed, taken, "{name}");
+        let commands: Vec<_> = manifest
+            .lines()
+            .filter(|line| line.contains("- command:"))
+            .map(str::trim)
+            .collect();
+        assert_eq!(commands, ["- command: /deploy"], "{name}");
+        for line in ["home_tab_enabled: true", "is_enabled: true"] {
+            assert!(has_line(&manifest, line), "{name}: `{line}` is missing");
+        }
+    }
+}
+
+#[test]
+fn the_manifests_differ_in_how_slack_reaches_shipmate_and_in_nothing_else() {
+    let [socket, http] = MANIFESTS.map(manifest);
+    assert!(has_line(&socket, "socket_mode_enabled: true") && has_line(&http, "socket_mode_enabled: false"));
+    let url = Regex::new(r"^\s*(request_)?url: https://shipmate\.example\.com(/slack/\S+)$").unwrap();
+    let reached: Vec<_> = http
+        .lines()
+        .filter_map(|line| Some(url.captures(line)?[2].to_owned()))
+        .collect();
+    assert_eq!(reached, ["/slack/commands", "/slack/events", "/slack/interactions"]);
+    let routes = fs::read_to_string(root().join("src/slack/http.rs")).unwrap();
+    for path in reached {
+        assert!(routes.contains(&format!("\"{path}\"")), "nothing listens on {path}");
+    }
+    let common = |manifest: &str| {
+        let said = |line: &&str| !line.starts_with('#') && !url.is_match(line) && !line.contains("socket_mode_enabled");
+        manifest.lines().filter(said).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(common(&socket), common(&http));
+}
+
+#[test]
+fn the_manifest_hints_at_words_that_exist() {
+    let hint = Regex::new(r#"usage_hint: "\[(.+)\]""#).unwrap();
+    for name in MANIFESTS {
+        let manifest = manifest(name);
+        let words = &hint.captures(&manifest).unwrap()[1];
+        for hinted in words.split('|') {
+            let known = shipmate::bot::command::WORDS.iter().any(|word| word.word == hinted);
+            assert!(known, "{name}: there is no `{hinted}`");
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for word in shipmate::bot::command::WORDS {
+        let mut rows = readme.lines().filter(|line| line.starts_with("| `"));
+        let named = format!("`{}", word.word);
         assert!(
-            manifest.lines().any(|found| found.trim() == line),
-            "`{line}` is missing"
+            rows.any(|row| row.contains(&format!("{named}`")) || row.contains(&format!("{named} "))),
+            "the README's table has no row for `{}`",
+            word.word
         );
     }
 }
@@ -138,8 +192,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn manifest() -> String {
-    fs::read_to_string(root().join("slack-manifest.yaml")).unwrap()
+/// For Socket Mode, and for HTTP.
+const MANIFESTS: [&str; 2] = ["slack-manifest.yaml", "config/slack-manifest.http.yaml"];
+
+fn manifest(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn has_line(yaml: &str, wanted: &str) -> bool {
+    yaml.lines().any(|line| line.trim() == wanted)
 }
 
 /// The items of the list under a key: enough of YAML for a file that this repository writes itself.

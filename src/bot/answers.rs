@@ -43,12 +43,18 @@ pub enum MayOverride {
     No,
 }
 
+/// Opens the start dialogue; nobody is led to one whose start would be refused.
+fn start_button(wish: &Wish, obstacles: &[Obstacle], may: MayOverride) -> Option<Value> {
+    match (obstacles.is_empty(), may) {
+        (true, _) => wishing("Start…", START, wish, Style::Primary),
+        (false, MayOverride::Yes) => wishing("Start anyway…", START, wish, Style::Danger),
+        (false, MayOverride::No) => None,
+    }
+}
+
 /// A start that locks or freezes keep from being made.
 pub fn blocked(project: &Project, obstacles: &[Obstacle], wish: &Wish, may: MayOverride) -> Content {
-    let anyway = match may {
-        MayOverride::Yes => wishing("Start anyway…", START, wish, Style::Danger),
-        MayOverride::No => None,
-    };
+    let anyway = start_button(wish, obstacles, may);
     with_buttons(text::blocked(project, obstacles), anyway.into_iter().collect())
 }
 
@@ -60,14 +66,20 @@ pub fn occupied(id: &str, view: Option<&View>, wish: &Wish) -> Content {
 }
 
 /// `/deploy` while nothing runs: how the last one ended, what keeps the next from starting, and the button that starts it.
-pub fn nothing_runs(project: &Project, last: Option<&View>, obstacles: &[Obstacle], line: usize) -> Content {
+pub fn nothing_runs(
+    project: &Project,
+    last: Option<&View>,
+    obstacles: &[Obstacle],
+    line: usize,
+    may: MayOverride,
+) -> Content {
     let mut sentences = vec![text::nothing_runs(project).text];
     sentences.extend(last.map(text::last_one));
     sentences.extend(text::obstacles(obstacles, text::Medium::Slack));
     if line > 0 {
         sentences.push(format!("🕐 {} in the queue.", text::counted(line, "start")));
     }
-    let start = wishing("Start…", START, &Wish::default(), Style::Primary);
+    let start = start_button(&Wish::default(), obstacles, may);
     with_buttons(sentences.join("\n"), start.into_iter().collect())
 }
 
@@ -86,7 +98,13 @@ pub fn runs(view: &View, obstacles: &[Obstacle], line: usize) -> Content {
 }
 
 /// What would ship, what keeps it from starting, and the button that starts it with a list to choose from.
-pub fn dry_run(project: &Project, plan: &crate::deploy::train::Plan, obstacles: &[Obstacle], wish: &Wish) -> Content {
+pub fn dry_run(
+    project: &Project,
+    plan: &crate::deploy::train::Plan,
+    obstacles: &[Obstacle],
+    wish: &Wish,
+    may: MayOverride,
+) -> Content {
     let title = format!("Dry run of {}: nothing was touched", project.name);
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(cards::train(plan));
@@ -95,7 +113,7 @@ pub fn dry_run(project: &Project, plan: &crate::deploy::train::Plan, obstacles: 
     if let Some(sentence) = text::obstacles(obstacles, text::Medium::Slack) {
         blocks.push(kit::context(&sentence));
     }
-    if let Some(start) = wishing("Start…", START, wish, Style::Primary) {
+    if let Some(start) = start_button(wish, obstacles, may) {
         blocks.push(kit::actions(vec![start]));
     }
     Content {

@@ -64,6 +64,12 @@ fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Messa
             content: decided(view, decision),
         });
     }
+    for question in &view.lapsed {
+        messages.push(Message {
+            slot: format!("question/{}", question.key),
+            content: closed(&question.kind, view, text::LAPSED),
+        });
+    }
     for question in &view.questions {
         messages.push(Message {
             slot: format!("question/{}", question.key),
@@ -420,11 +426,15 @@ fn buttons(view: &View, question: &Question) -> Vec<Value> {
 
 /// An answered question: what it was, and who decided what and when, instead of the buttons.
 fn decided(view: &View, decision: &Decision) -> Content {
-    let (title, body) = body(view, &decision.kind);
-    let sentence = text::decided(decision, Medium::Slack);
+    closed(&decision.kind, view, &text::decided(decision, Medium::Slack))
+}
+
+/// A question without its buttons, and what became of it.
+fn closed(kind: &QuestionKind, view: &View, sentence: &str) -> Content {
+    let (title, body) = body(view, kind);
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(body);
-    if let QuestionKind::Checklist { items } = &decision.kind {
+    if let QuestionKind::Checklist { items } = kind {
         let line = |item: &Item| match &item.ticked {
             Some(Ticked { by, at }) => format!(
                 "✅ {} · {} {}",
@@ -438,7 +448,7 @@ fn decided(view: &View, decision: &Decision) -> Content {
     }
     blocks = kit::capped(blocks, "… the rest is on the dashboard.");
     blocks.truncate(kit::BLOCKS - 1);
-    blocks.push(kit::context(&sentence));
+    blocks.push(kit::context(sentence));
     Content {
         text: format!("{} · {sentence}", escape(&title)),
         blocks,

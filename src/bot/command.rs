@@ -22,7 +22,7 @@ const fn word(word: &'static str, arguments: &'static str, help: &'static str) -
 const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run] [--override <reason>]";
 
 /// Every word, in the order of the help.
-pub const WORDS: [Word; 14] = [
+pub const WORDS: [Word; 15] = [
     word(
         "start",
         START,
@@ -51,6 +51,7 @@ pub const WORDS: [Word; 14] = [
     word("queue", "[cancel]", "who starts next; cancel takes yours out"),
     word("history", "", "the latest deployments"),
     word("show", "<id>", "one deployment"),
+    word("stats", "", "how often, how fast and how safely this project ships"),
     word("whoami", "", "who you are to Shipmate and what you may do here"),
     word("help", "", "this"),
 ];
@@ -73,6 +74,8 @@ pub enum Command {
     },
     /// Try again.
     Retry,
+    /// The project's numbers.
+    Stats,
     /// Mention again whom it waits for.
     Nudge,
     /// The release notes.
@@ -131,6 +134,7 @@ pub fn parse(text: &str) -> Result<Command, String> {
             })
         }
         "retry" => alone(Command::Retry),
+        "stats" => alone(Command::Stats),
         "nudge" => alone(Command::Nudge),
         "notes" => alone(Command::Notes),
         "lock" => lock(&rest),

@@ -18,6 +18,7 @@ use crate::config::{Config, Project};
 use crate::deploy::Deployments;
 use crate::deploy::decide::{Desk, Refusal};
 use crate::deploy::permits::Permit;
+use crate::deploy::stats::{Run, Stats};
 use crate::deploy::text;
 use crate::deploy::train::Plan;
 use crate::deploy::view::View;
@@ -54,9 +55,6 @@ const PLAN_KEPT: TimeDelta = TimeDelta::minutes(15);
 #[derive(Clone)]
 pub struct Bot(Arc<Inner>);
 
-/// By project: when the last dry run was made, and what it found.
-type Plans = HashMap<String, (DateTime<Utc>, Arc<Plan>)>;
-
 struct Inner {
     config: Arc<Config>,
     engine: Engine<Deployments>,
@@ -64,10 +62,13 @@ struct Inner {
     audience: Audiences,
     desk: Desk,
     planner: Planner,
-    plans: Mutex<Plans>,
+    /// By project: when the last dry run was made, and what it found.
+    plans: Mutex<HashMap<String, Planned>>,
     /// Somebody joined a queue.
     queued: Notify,
 }
+
+type Planned = (DateTime<Utc>, Arc<Plan>);
 
 /// Who asks, and the id that a redelivery of the same message has in common with it.
 #[derive(Clone, Copy)]
@@ -128,7 +129,7 @@ impl Bot {
         let told = match command::parse(&typed.text) {
             Err(complaint) => Told::Privately(help(Some(&complaint))),
             Ok(Command::Help) => Told::Privately(help(None)),
-            Ok(Command::Overview | Command::Status) => self.status(project)?,
+            Ok(Command::Overview | Command::Status) => self.status(project, &typed.user).await?,
             Ok(Command::Start(wish)) => self.start(project, wish, asked).await?,
             Ok(Command::Plan(wish)) => self.plan(project, wish, &typed)?,
             Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
@@ -139,6 +140,7 @@ impl Bot {
             Ok(Command::Unlock) => self.unlock(project, &typed).await?,
             Ok(Command::Queue) => self.queue(project)?,
             Ok(Command::QueueCancel) => self.leave_queue(project, &typed.user).await?,
+            Ok(Command::Stats) => self.stats(project)?,
             Ok(Command::History) => self.history(project)?,
             Ok(Command::Show { id }) => self.show(project, &id)?,
             Ok(Command::Whoami) => self.whoami(project, &typed.user).await,
@@ -153,12 +155,13 @@ impl Bot {
     fn plan(&self, project: &Project, wish: Wish, typed: &crate::slack::Command) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let request = wish.clone().of(project, Vec::new());
-        let (bot, url) = (self.clone(), typed.response_url.clone());
+        let (bot, user, url) = (self.clone(), typed.user.clone(), typed.response_url.clone());
         tokio::spawn(async move {
             let project = &request.project;
             let content = match bot.0.planner.plan(&request).await {
                 Ok(plan) => {
-                    let content = answers::dry_run(project, &plan, &obstacles, &wish);
+                    let may = bot.may_override(project, &user).await;
+                    let content = answers::dry_run(project, &plan, &obstacles, &wish, may);
                     bot.remember_plan(&project.name, plan);
                     content
                 }
@@ -182,13 +185,16 @@ impl Bot {
         (self.engine().clock().now() - at < PLAN_KEPT).then(|| plan.clone())
     }
 
-    fn status(&self, project: &Project) -> Result<Told, String> {
+    async fn status(&self, project: &Project, user: &str) -> Result<Told, String> {
         let obstacles = self.obstacles(project)?.all;
         let line = self.waiting(project)?.len();
         let running = self.running_view(project)?;
         Ok(Told::Privately(match running {
             Some(view) => answers::runs(&view, &obstacles, line),
-            None => answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line),
+            None => {
+                let may = self.may_override(project, user).await;
+                answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line, may)
+            }
         }))
     }
 
@@ -204,6 +210,20 @@ impl Bot {
         Ok(Told::Privately(text::history(&self.latest(project, LATEST)?)))
     }
 
+    fn stats(&self, project: &Project) -> Result<Told, String> {
+        let mut runs = Vec::new();
+        for head in self.engine().store().heads() {
+            if is_of(&head.saga, project)
+                && let Some(journal) = self.engine().journal(&head.saga).map_err(|error| error.to_string())?
+            {
+                let history = journal.history();
+                runs.push(Run::of(&View::of(&head.saga, &history), &history));
+            }
+        }
+        let stats = Stats::of(&runs, self.engine().clock().now());
+        Ok(Told::Privately(text::stats(project, &stats)))
+    }
+
     /// A project's latest deployments, newest first.
     fn latest(&self, project: &Project, count: usize) -> Result<Vec<View>, String> {
         let mut views = Vec::new();
@@ -211,8 +231,7 @@ impl Bot {
             if views.len() == count {
                 break;
             }
-            // Ids are the project's name and a number.
-            if head.saga.rsplit_once('-').is_none_or(|(name, _)| name != project.name) {
+            if !is_of(&head.saga, project) {
                 continue;
             }
             let journal = self.engine().journal(&head.saga).map_err(|error| error.to_string())?;
@@ -267,10 +286,14 @@ impl Bot {
             .engine()
             .running(&project.name)
             .map_err(|error| error.to_string())?;
-        match running {
-            Some(journal) => self.abort(journal.id(), user, reason, id).await,
-            None => Ok(Told::Privately(text::nothing_runs(project))),
-        }
+        let Some(journal) = running else {
+            return Ok(Told::Privately(text::nothing_runs(project)));
+        };
+        let before = View::of(journal.id(), &journal.history());
+        Ok(match self.abort(journal.id(), user, reason, id).await? {
+            Told::Nothing => Told::Privately(text::undoing(&before)),
+            refused @ Told::Privately(_) => refused,
+        })
     }
 
     async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
@@ -321,6 +344,13 @@ impl Bot {
             tracing::warn!(%error, "an answer did not reach its person");
         }
     }
+}
+
+/// Ids are the project's name and a number.
+fn is_of(deployment: &str, project: &Project) -> bool {
+    deployment
+        .rsplit_once('-')
+        .is_some_and(|(name, _)| name == project.name)
 }
 
 fn help(complaint: Option<&str>) -> Content {

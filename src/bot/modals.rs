@@ -342,7 +342,13 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
 
 /// What an abort would undo, before it does.
 pub fn abort(view: &View) -> Value {
-    let mut blocks = kit::lines(&text::undoes(view));
+    let mut blocks = kit::lines(
+        &[
+            vec!["This is undone, newest first, and read back from GitHub:".to_owned()],
+            text::undoes(view),
+        ]
+        .concat(),
+    );
     blocks.push(json!({
         "type": "input",
         "optional": true,

@@ -116,8 +116,8 @@ impl Projector {
         let mut length = journal.watch();
         loop {
             length.mark_unchanged();
-            // A reminder that falls due during the round is for the next one.
-            let looked_at = self.engine.clock().now();
+            // What falls due while this round is under way is due in the next.
+            let looked = self.engine.clock().now();
             let wait = match self.round(&journal).await {
                 Ok(true) => return,
                 Ok(false) => self.gap,
@@ -150,7 +150,7 @@ impl Projector {
                     return;
                 }
                 _ = length.changed() => {}
-                () = self.until_next_reminder(&view, looked_at) => {}
+                () = self.until_next_reminder(&view, looked) => {}
             }
         }
     }

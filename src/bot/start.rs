@@ -45,6 +45,13 @@ impl Bot {
         })
     }
 
+    pub(super) async fn may_override(&self, project: &Project, user: &str) -> MayOverride {
+        match self.0.desk.people().among(user, &project.permissions.r#override).await {
+            true => MayOverride::Yes,
+            false => MayOverride::No,
+        }
+    }
+
     /// Opens the start dialogue with what is known: a wish that was refused, a plan that was made lately.
     pub(super) async fn open_start(
         &self,

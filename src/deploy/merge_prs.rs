@@ -9,6 +9,7 @@ use super::eligible::{self, Verdict};
 use super::guard;
 use super::issues;
 use super::progress::Progress;
+use super::text;
 use super::train::{Approval, Car, Excluded, Merged, Plan, Reason, Selection, Shipped, VersionPlan};
 use super::version::{self, Bump};
 use super::world::{Poll, World, overdue};
@@ -36,9 +37,9 @@ pub struct Collected {
     pub cars: Vec<Car>,
     /// May not.
     pub excluded: Vec<Excluded>,
-    /// What the token can't see, in a sentence for people.
+    /// What people should know before they confirm, one sentence each.
     #[serde(default)]
-    pub blind_spot: Option<String>,
+    pub remarks: Vec<String>,
 }
 
 impl Step<World> for FetchApprovedPrs {
@@ -57,8 +58,11 @@ impl Step<World> for FetchApprovedPrs {
         let mut collected = Collected {
             cars: Vec::new(),
             excluded: self.elsewhere(world, &open),
-            blind_spot: world.github.blind_spot(),
+            remarks: world.github.blind_spot().into_iter().collect(),
         };
+        if world.github.has_merge_queue(base).await? {
+            collected.remarks.push(text::merge_queue(base));
+        }
         for verdict in judged {
             match verdict {
                 Ok(car) => collected.cars.push(car),

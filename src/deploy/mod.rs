@@ -260,7 +260,8 @@ async fn plan_the_train(
         base_tip: ready.base_tip.clone(),
     };
     let mut plan = rehearse(saga, request, ready, &in_round("rehearse_merges", round), facts).await?;
-    plan.note = joined([plan.note.take(), found.blind_spot, text::skips_ci(&plan)]);
+    let noticed = [plan.note.take(), text::skips_ci(&plan)];
+    plan.note = joined(noticed.into_iter().flatten().chain(found.remarks));
     match plan.cars.is_empty() {
         true => Err(Stop::Ended(text::nothing_to_ship(&request.project, &plan.excluded))),
         false => Ok(plan),
@@ -268,8 +269,8 @@ async fn plan_the_train(
 }
 
 /// Sentences as one text.
-fn joined<const N: usize>(sentences: [Option<String>; N]) -> Option<String> {
-    sentences.into_iter().flatten().reduce(|a, b| format!("{a} {b}"))
+fn joined(sentences: impl Iterator<Item = String>) -> Option<String> {
+    sentences.reduce(|a, b| format!("{a} {b}"))
 }
 
 /// What a plan is made of.
@@ -309,10 +310,13 @@ async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &st
         version: rehearsed.version,
         method: request.project.merge_method,
         tree: rehearsed.rehearsal.tree,
-        note: joined([
-            rehearsed.rehearsal.note,
-            rehearsed.rehearsal.proposal.as_ref().map(text::proposal),
-        ]),
+        note: joined(
+            rehearsed
+                .rehearsal
+                .note
+                .into_iter()
+                .chain(rehearsed.rehearsal.proposal.as_ref().map(text::proposal)),
+        ),
     })
 }
 
@@ -640,12 +644,13 @@ async fn release(
     let found = saga.forward("post_deploy_link", link).await?;
     let watch = WatchDeployRun {
         run: found.run.map(|(id, _)| id),
-        commit,
+        commit: commit.clone(),
         workflow: project.deploy_workflow.clone(),
     };
     saga.forward_skippable("watch_deploy_run", watch).await?;
     let wait = WaitForRelease {
         tag: notes::tag(project, &plan.version.to),
+        commit,
     };
     let released = match saga.forward_skippable("wait_for_release", wait).await? {
         Skippable::Done(released) => Some(released),

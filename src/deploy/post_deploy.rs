@@ -119,14 +119,37 @@ pub struct Ran {
 }
 
 impl WatchDeployRun {
-    async fn look(&self, cx: &Context<'_, World>) -> Result<Option<WorkflowRun>, StepError> {
-        match self.run {
+    async fn look(&self, cx: &Context<'_, World>, followed: Option<u64>) -> Result<Option<WorkflowRun>, StepError> {
+        match followed.or(self.run) {
             Some(id) => Ok(Some(cx.world.github.workflow_run(id).await?)),
             None => {
                 let runs = cx.world.github.workflow_runs(&self.workflow, &self.commit).await?;
                 Ok(runs.into_iter().next())
             }
         }
+    }
+
+    /// The newest run after a cancelled one whose commit contains ours.
+    async fn successor(
+        &self,
+        cx: &Context<'_, World>,
+        cancelled: &WorkflowRun,
+    ) -> Result<Option<WorkflowRun>, StepError> {
+        let base = &cx.world.project.base_branch;
+        for run in cx.world.github.branch_runs(&self.workflow, base).await? {
+            if run.id == cancelled.id || run.conclusion.as_deref() == Some("cancelled") || run.id < cancelled.id {
+                continue;
+            }
+            let stands = cx
+                .world
+                .github
+                .compare(self.commit.as_str(), run.head_sha.as_str())
+                .await?;
+            if matches!(stands.status.as_str(), "ahead" | "identical") {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
     }
 
     /// The failing job by name, with its page.
@@ -155,11 +178,20 @@ impl Step<World> for WatchDeployRun {
         let limit = cx.world.project.timeouts.deploy_run;
         let deadline = cx.first_started() + delta(limit);
         let mut poll = Poll::new(&cx.world.project);
+        let mut followed = None;
         loop {
-            match self.look(cx).await? {
+            match self.look(cx, followed).await? {
                 None => {
                     let workflow = self.workflow.clone();
                     cx.report(&Progress::NoRun { workflow, deadline }).await?;
+                }
+                Some(run) if run.conclusion.as_deref() == Some("cancelled") && followed.is_none() => {
+                    match self.successor(cx, &run).await? {
+                        // Concurrency groups cancel a run when a newer push comes: what ships then ships with that one.
+                        Some(newer) => followed = Some(newer.id),
+                        None => return Err(self.failure(cx, &run).await?),
+                    }
+                    continue;
                 }
                 Some(run) if run.status == "completed" => {
                     return match run.conclusion.as_deref() {
@@ -207,11 +239,35 @@ impl Step<World> for WatchDeployRun {
     }
 }
 
-/// **wait_for_release**: by tag, drafts included.
+/// **wait_for_release**: by tag, drafts included; a tag that is there already must be on what was merged.
 #[derive(Serialize, Deserialize)]
 pub struct WaitForRelease {
     /// The tag.
     pub tag: String,
+    /// What was merged.
+    pub commit: Sha,
+}
+
+impl WaitForRelease {
+    /// A draft may have no tag yet; one that exists, annotated or not, must contain the merge.
+    async fn is_ours(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
+        let Some(tagged) = cx.world.github.tag_commit(&self.tag).await? else {
+            return Ok(());
+        };
+        if tagged == self.commit {
+            return Ok(());
+        }
+        let stands = cx.world.github.compare(self.commit.as_str(), tagged.as_str()).await?;
+        match stands.status.as_str() {
+            "ahead" | "identical" => Ok(()),
+            _ => Err(StepError::permanent(format!(
+                "the tag {} is on {}, which does not contain the merge {}: it belongs to another release; move it or release by hand, then press Retry",
+                self.tag,
+                tagged.short(),
+                self.commit.short()
+            ))),
+        }
+    }
 }
 
 /// The release.
@@ -245,6 +301,7 @@ impl Step<World> for WaitForRelease {
         loop {
             let releases = cx.world.github.releases().await?;
             if let Some(release) = releases.into_iter().find(|release| release.tag_name == self.tag) {
+                self.is_ours(cx).await?;
                 return Ok(release.into());
             }
             if overdue(cx, limit) {

@@ -48,6 +48,7 @@ impl Step<World> for CloneRepo {
     type Output = ();
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
+        ready(cx.world).await?;
         cx.world.clone_in(&self.workspace).await.map(drop)
     }
 
@@ -55,6 +56,37 @@ impl Step<World> for CloneRepo {
         let clone = cx.world.workspace(&self.workspace)?.join("repo");
         Ok(cx.world.git.is_clone(&clone).await.then_some(()))
     }
+}
+
+/// What would stop the train later stops it here, where nothing has been touched: a repository that moved, a token that may not push, a
+/// method that isn't allowed.
+async fn ready(world: &World) -> Result<(), StepError> {
+    let project = &world.project;
+    let repository = world.github.repository().await?;
+    if !repository.full_name.eq_ignore_ascii_case(&project.repo.to_string()) {
+        return Err(StepError::permanent(format!(
+            "{} is called {} now: change `repo` in the configuration",
+            project.repo, repository.full_name
+        )));
+    }
+    if repository.can_push == Some(false) {
+        return Err(StepError::permanent(format!(
+            "the GitHub token may not push to {}: give it write access",
+            project.repo
+        )));
+    }
+    for (setting, method) in [
+        ("merge_method", project.merge_method),
+        ("deploy_merge_method", project.deploy_merge_method),
+    ] {
+        if repository.allows(method) == Some(false) {
+            return Err(StepError::permanent(format!(
+                "{} doesn't allow the {method} method that `{setting}` wants: allow it in the repository's settings, or change `{setting}`",
+                project.repo
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// **fetch_staging**: the base branch's tip, from which everything starts.

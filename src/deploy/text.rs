@@ -10,6 +10,7 @@ use super::decide::Refusal;
 use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
+use super::stats::Stats;
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
 use crate::config::Project;
@@ -469,6 +470,9 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
     }
 }
 
+/// What became of a question that nobody answered before everything was undone.
+pub const LAPSED: &str = "↩️ No longer asked: everything is undone.";
+
 /// A line of the train: number, title, author, head.
 pub fn car(car: &super::train::Car, medium: Medium) -> String {
     format!(
@@ -574,6 +578,13 @@ pub fn proposal(proposal: &Proposal) -> String {
             format!("More would ride without #{number}: press Edit list to leave it out.")
         }
     }
+}
+
+/// The last merge will need a person.
+pub fn merge_queue(base: &str) -> String {
+    format!(
+        "{base} has a merge queue, which Shipmate doesn't join: at the end a person adds the deploy pull request to it, then presses Retry."
+    )
 }
 
 /// GitHub starts no workflow for a commit whose message says so, and a squashed deploy pull request may carry its pull requests' titles.
@@ -892,6 +903,21 @@ pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
     private(&format!("You are <@{}>, {login}. Here you may {may}.", escape(user)))
 }
 
+/// How often, how fast and how safely a project ships.
+pub fn stats(project: &Project, stats: &Stats) -> Content {
+    let mut lines = vec![format!("📈 *{}*", escape(&project.name))];
+    lines.extend(
+        stats
+            .sentences()
+            .iter()
+            .map(|sentence| format!("• {}", escape(sentence))),
+    );
+    Content {
+        text: lines.join("\n"),
+        blocks: kit::lines(&lines),
+    }
+}
+
 /// The latest deployments, newest first.
 pub fn history(views: &[View]) -> Content {
     let line = |view: &View| {
@@ -995,11 +1021,18 @@ fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
 
 /// That a start is refused because of locks and freezes, and who may pass them.
 pub fn blocked(project: &Project, obstacles: &[Obstacle]) -> String {
+    let holders = &project.permissions.r#override;
+    let way_out = match holders.is_empty() {
+        true => "Nobody may start anyway: no one holds `override`.".to_owned(),
+        false => format!(
+            "{} may start anyway, with a reason.",
+            capitalised(&Medium::Slack.holders(holders))
+        ),
+    };
     format!(
-        "🚫 *{}* can't be deployed now. {} {} may start anyway, with a reason.",
+        "🚫 *{}* can't be deployed now. {} {way_out}",
         escape(&project.name),
         self::obstacles(obstacles, Medium::Slack).unwrap_or_default(),
-        capitalised(&Medium::Slack.holders(&project.permissions.r#override))
     )
 }
 
@@ -1123,7 +1156,12 @@ pub fn not_nudged(next: Option<DateTime<Utc>>) -> Content {
 
 /// Somebody asks again for what is waited for; `whom` are mentions.
 pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
-    format!("👋 {whom}: {} asks. {wait}", Medium::Slack.person(by))
+    let by = Medium::Slack.person(by);
+    // One mention is enough.
+    match wait.contains(whom) {
+        true => format!("👋 {by} asks. {wait}"),
+        false => format!("👋 {whom}: {by} asks. {wait}"),
+    }
 }
 
 /// That a deadline is near, said while there is time.
@@ -1154,7 +1192,7 @@ pub fn preliminary(mut notes: Content) -> Content {
 
 /// What an abort undoes, one line each.
 pub fn undoes(view: &View) -> Vec<String> {
-    let mut lines = vec!["This is undone, newest first, and read back from GitHub:".to_owned()];
+    let mut lines = Vec::new();
     let retargeted = view.unmerged();
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
@@ -1173,6 +1211,12 @@ pub fn undoes(view: &View) -> Vec<String> {
     }
     lines.push("• the workspace is deleted".to_owned());
     lines
+}
+
+/// An abort was taken: what it undoes now.
+pub fn undoing(view: &View) -> Content {
+    let head = "↩️ Undoing this, newest first; the receipt comes in the thread:".to_owned();
+    private(&[vec![head], undoes(view)].concat().join("\n"))
 }
 
 /// What authors are told about their pull requests.

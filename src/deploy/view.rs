@@ -63,6 +63,8 @@ pub struct View {
     pub shipped: Option<Shipped>,
     /// What waits for a person.
     pub questions: Vec<Question>,
+    /// What nobody answered before it no longer mattered: everything was undone first.
+    pub lapsed: Vec<Question>,
     /// What was decided, in order.
     pub decisions: Vec<Decision>,
     /// What the running step said last.
@@ -360,6 +362,7 @@ impl View {
             release: output(history, "wait_for_release"),
             shipped: output(history, "collect_merged_pr_info"),
             questions: history.open_checkpoints().filter_map(question).collect(),
+            lapsed: lapsed(history).filter_map(question).collect(),
             decisions: history.checkpoints().iter().filter_map(decision).collect(),
             progress: None,
             current: current(history),
@@ -625,6 +628,8 @@ fn part_state(history: &History, last: &StepState, parts: &[&StepState], planned
         }
         StepPhase::Completed(_) => Stand::Done,
         StepPhase::Skipped => Stand::Skipped,
+        // Nothing needs anybody any more: the step's error is told beside it.
+        StepPhase::Failed { .. } if history.outcome() == Some(Outcome::Undone) => Stand::Undone,
         StepPhase::Failed { retry_at: Some(_), .. } => Stand::Retrying,
         StepPhase::Failed { retry_at: None, .. } => Stand::Failed,
         StepPhase::Started if history.unwinding().is_some() => Stand::Undone,
@@ -668,6 +673,11 @@ fn question(state: &CheckpointState) -> Option<Question> {
         remind_after_s: state.remind_after_s,
         votes: votes(state),
     })
+}
+
+fn lapsed(history: &History) -> impl Iterator<Item = &CheckpointState> {
+    let lapsed = |state: &&CheckpointState| state.decided.is_none() && !history.takes_decisions(state);
+    history.checkpoints().iter().filter(lapsed)
 }
 
 fn votes(state: &CheckpointState) -> Vec<Actor> {

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -27,6 +29,23 @@ const LONG: Duration = Duration::from_secs(5 * 60);
 const SHORT: Duration = Duration::from_secs(60);
 /// Bytes of stderr's end that are kept for people.
 const STDERR_TAIL: usize = 800;
+/// What git gets of our own environment: where programs are, and how the network is reached.
+const INHERITED: [&str; 14] = [
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_PROXY_SSL_CAINFO",
+];
 /// What stands in the place of a secret.
 const REDACTED: &str = "[REDACTED]";
 
@@ -148,6 +167,7 @@ impl Runner {
         let mut command = self.command(invocation, header.as_ref())?;
         let work = async {
             let mut child = command.spawn()?;
+            let group = Group::of(&child);
             // Both ends at once: a command that writes before it has read everything would block on a full pipe.
             let pipe = child.stdin.take();
             let feed = async {
@@ -157,6 +177,7 @@ impl Runner {
                 }
             };
             let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+            group.has_ended();
             output
         };
         let output = match tokio::time::timeout(invocation.limit, work).await {
@@ -201,10 +222,13 @@ impl Runner {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true);
-        if let Some(path) = std::env::var_os("PATH") {
-            command.env("PATH", path);
-        }
+        command.envs(
+            INHERITED
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
         match &invocation.dir {
             // Named rather than searched for: a missing clone must not be mistaken for a repository around it.
             Some(dir) => command
@@ -248,6 +272,28 @@ fn settings(url: &Url, header: Option<&Header>) -> Vec<(String, String)> {
         ));
     }
     settings
+}
+
+/// A git command and the helpers it starts: they end together, also when nobody waits for them any more.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(leader: &tokio::process::Child) -> Self {
+        let pid = leader.id().and_then(|id| i32::try_from(id).ok());
+        Self(pid.map(Pid::from_raw))
+    }
+
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 /// The token in both shapes in which it could show up.

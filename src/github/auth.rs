@@ -99,12 +99,13 @@ impl TokenSource {
         }
     }
 
-    /// Forgets a token that GitHub no longer takes; `false` if there is no way to get another.
-    pub async fn renew(&self) -> bool {
+    /// Forgets a token that GitHub no longer takes, unless another call has got a new one meanwhile; `false` if there is no way to get another.
+    pub async fn renew(&self, stale: &SecretString) -> bool {
         match &self.0 {
             Kind::Personal(_) => false,
             Kind::App(app) => {
-                *app.current.lock().await = None;
+                let mut current = app.current.lock().await;
+                current.take_if(|(token, _)| token.expose_secret() == stale.expose_secret());
                 true
             }
         }

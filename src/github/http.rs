@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -131,6 +131,9 @@ pub(super) async fn read_error(request: &str, response: reqwest::Response) -> Er
     if let ErrorKind::Moved(_) = &kind {
         message = format!("the repository moved to {location}: change `repo` in the configuration");
     }
+    if status == StatusCode::GONE && message.contains("API version") {
+        message += "; update Shipmate, which speaks a newer one";
+    }
     if kind == ErrorKind::Forbidden
         && let Some(needed) = header(&headers, "x-accepted-github-permissions").filter(|needed| !needed.is_empty())
     {
@@ -162,12 +165,18 @@ fn limited(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Dur
     }
     if number("x-ratelimit-remaining") == Some(0) {
         let reset = number("x-ratelimit-reset").unwrap_or(0);
-        let wait = (reset - Utc::now().timestamp()).clamp(1, 3600);
-        // A second for clocks that differ.
+        let wait = (reset - github_time(headers)).clamp(1, 3600);
+        // Both are whole seconds.
         return Some(Duration::from_secs(wait.unsigned_abs() + 1));
     }
     let secondary = message.to_lowercase().contains("rate limit");
     (secondary || status == StatusCode::TOO_MANY_REQUESTS).then_some(SECONDARY_LIMIT)
+}
+
+/// The time by GitHub's own clock, which the limit's reset is told by; by ours if GitHub doesn't say.
+fn github_time(headers: &HeaderMap) -> i64 {
+    let date = header(headers, "date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    date.map_or_else(|| Utc::now().timestamp(), |date| date.timestamp())
 }
 
 /// An error body's message, with its `errors[]` spelled out.

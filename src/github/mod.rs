@@ -131,6 +131,17 @@ pub struct Repository {
     pub allow_rebase_merge: Option<bool>,
 }
 
+impl Repository {
+    /// Whether the repository's settings allow a method; `None` if GitHub didn't say.
+    pub fn allows(&self, method: MergeMethod) -> Option<bool> {
+        match method {
+            MergeMethod::Merge => self.allow_merge_commit,
+            MergeMethod::Squash => self.allow_squash_merge,
+            MergeMethod::Rebase => self.allow_rebase_merge,
+        }
+    }
+}
+
 /// One end of a pull request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
@@ -552,6 +563,10 @@ pub trait GitHub: Send + Sync {
     async fn statuses(&self, sha: &Sha) -> Result<Vec<CommitStatus>>;
     /// Names of the checks that rules and branch protection require on a branch (it need not exist yet).
     async fn required_checks(&self, branch: &str) -> Result<Vec<String>>;
+    /// Whether a rule wants a merge queue before this branch.
+    async fn has_merge_queue(&self, branch: &str) -> Result<bool>;
+    /// The latest runs of a workflow file on a branch, newest first (at most 30).
+    async fn branch_runs(&self, workflow: &str, branch: &str) -> Result<Vec<WorkflowRun>>;
     /// Runs of a workflow file for exactly this commit, newest first.
     async fn workflow_runs(&self, workflow: &str, sha: &Sha) -> Result<Vec<WorkflowRun>>;
     /// One run.

@@ -143,7 +143,7 @@ impl RestGitHub {
             note_request(method, sent.as_ref().ok());
             let response = sent.map_err(|error| unreachable_error(request, &error))?;
             note_sunset(request, response.headers());
-            if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.tokens.renew().await {
+            if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.tokens.renew(&token).await {
                 renewed = true;
                 continue;
             }
@@ -294,6 +294,11 @@ impl RestGitHub {
         let response = self.write(method, path, body).await?;
         let body: Value = read_json(&request, response).await?;
         answers::typed(&request, body)
+    }
+
+    async fn branch_rules(&self, branch: &str) -> Result<Vec<Value>> {
+        let path = self.path(&format!("/rules/branches/{}?per_page=100", segment(branch)));
+        Ok(self.found(self.list(&path, None).await).await?.unwrap_or_default())
     }
 
     async fn found<T>(&self, answer: Result<T>) -> Result<Option<T>> {
@@ -558,15 +563,30 @@ impl GitHub for RestGitHub {
     }
 
     async fn required_checks(&self, branch: &str) -> Result<Vec<String>> {
+        let rules = self.branch_rules(branch).await?;
         let branch = segment(branch);
-        let rules: Option<Vec<Value>> = {
-            let path = self.path(&format!("/rules/branches/{branch}?per_page=100"));
-            self.found(self.list(&path, None).await).await?
-        };
         let protected: Option<Value> = self
             .found(self.get(&self.path(&format!("/branches/{branch}"))).await)
             .await?;
-        Ok(answers::required_checks(&rules.unwrap_or_default(), protected.as_ref()))
+        Ok(answers::required_checks(&rules, protected.as_ref()))
+    }
+
+    async fn has_merge_queue(&self, branch: &str) -> Result<bool> {
+        let rules = self.branch_rules(branch).await?;
+        Ok(rules.iter().any(|rule| rule["type"] == "merge_queue"))
+    }
+
+    async fn branch_runs(&self, workflow: &str, branch: &str) -> Result<Vec<WorkflowRun>> {
+        let path = self.path(&format!(
+            "/actions/workflows/{}/runs?branch={}&event=push&per_page=30",
+            segment(workflow),
+            segment(branch)
+        ));
+        let request = format!("GET {}", path.split('?').next().unwrap_or(&path));
+        // The first page alone: what is older can't have taken over.
+        let (mut body, _) = self.page(&format!("{}{path}", self.api_url), &request).await?;
+        let runs: Vec<answers::WorkflowRun> = answers::typed(&request, body["workflow_runs"].take())?;
+        Ok(runs.into_iter().map(WorkflowRun::from).collect())
     }
 
     async fn workflow_runs(&self, workflow: &str, sha: &Sha) -> Result<Vec<WorkflowRun>> {

@@ -34,8 +34,17 @@ async fn an_abort_typed_as_a_command_needs_no_dialogue() {
     let stage = Stage::new().await;
     let before = stage.snapshot().await;
     stage.plays_to("Confirm").await;
-    assert_eq!(stage.ben().says("/deploy abort wrong day").await, "");
+    let answer = stage.ben().says("/deploy abort wrong day").await;
+    assert!(
+        answer.contains("Undoing this") && answer.contains("• the branch deploy-"),
+        "{answer}"
+    );
     stage.reads("Everything is undone: aborted: wrong day.").await;
+    stage.reads("No longer asked: everything is undone.").await;
+    assert!(
+        stage.slack().clicks_label("U0ANA", "Confirm").await.is_err(),
+        "its buttons are gone"
+    );
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
 }

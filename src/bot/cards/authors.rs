@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::{MENTIONS, Message};
 use crate::bot::audience::Audience;
 use crate::deploy::text::{self, Fate, Medium};
-use crate::deploy::train::{Car, Plan};
-use crate::deploy::view::{CarState, QuestionKind, View};
+use crate::deploy::train::{Car, Plan, Reason};
+use crate::deploy::view::{CarState, QuestionKind, State, View};
 use crate::slack::text::escape;
 use crate::slack::{Content, kit};
 
@@ -85,10 +85,11 @@ fn message(slot: String, fate: Fate, view: &View, lines: &[Line<'_>], audience: 
     })
 }
 
-/// Both who rides and who doesn't: an author whose pull request stays behind wants to know why while there is time.
+/// Who rides, and who would but for a reason that their author may not know of.
 fn planned(view: &View, plan: &Plan, audience: &Audience) -> Option<Message> {
     let riding = plan.cars.iter().map(|car| line(car, String::new()));
-    let out = plan.excluded.iter().map(|out| Line {
+    let out = plan.excluded.iter().filter(|out| is_news(&out.reason));
+    let out = out.map(|out| Line {
         author: &out.author,
         url: &out.url,
         number: out.number,
@@ -97,6 +98,14 @@ fn planned(view: &View, plan: &Plan, audience: &Audience) -> Option<Message> {
     });
     let lines: Vec<Line<'_>> = riding.chain(out).collect();
     message("planned".to_owned(), Fate::Planned, view, &lines, audience)
+}
+
+/// A draft's author knows that it is one.
+fn is_news(reason: &Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::Draft | Reason::NotApproved | Reason::ChangesRequested { .. } | Reason::BlockedLabel { .. }
+    )
 }
 
 fn dropped(view: &View, before: &Plan, after: &Plan, key: &str, audience: &Audience) -> Option<Message> {
@@ -118,8 +127,11 @@ fn skipped(view: &View, audience: &Audience) -> Option<Message> {
     message("skipped".to_owned(), Fate::Skipped, view, &lines, audience)
 }
 
+/// Said once the release is there, after its notes and before the checklist.
 fn shipped(view: &View, audience: &Audience) -> Option<Message> {
-    let released = view.release.is_some() || view.state == crate::deploy::view::State::Completed;
+    let asked = view.questions.iter().map(|question| &question.kind);
+    let mut asked = asked.chain(view.decisions.iter().map(|decision| &decision.kind));
+    let released = view.state == State::Completed || asked.any(|kind| matches!(kind, QuestionKind::Checklist { .. }));
     let merged = view.cars.iter().filter(|car| car.state == CarState::Merged);
     let lines: Vec<Line<'_>> = merged.map(|car| line(&car.car, String::new())).collect();
     let said = message("shipped".to_owned(), Fate::Shipped, view, &lines, audience);

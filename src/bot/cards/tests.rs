@@ -287,3 +287,293 @@ fn reminders_grow_apart_and_a_late_start_posts_one() {
     assert_eq!(due(60), ["reminder/confirm_pr_list/5"]);
     assert_eq!(next_reminder(&view, at(3)), Some(at(7)));
 }
+
+/// A deployment whose list has these authors, confirmed, released and ticked.
+fn shipped_by(authors: usize) -> View {
+    let mut plan = plan(&vec!["A change".to_owned(); authors], 0);
+    for (index, car) in plan.cars.iter_mut().enumerate() {
+        car.author = format!("author{index}");
+    }
+    View::of(
+        "web-1",
+        &history(vec![
+            started(Vec::new()),
+            opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
+        ]),
+    )
+}
+
+#[test]
+fn at_most_twenty_people_are_mentioned_in_one_message() {
+    let view = shipped_by(35);
+    let ids: Vec<(String, String)> = (0..35)
+        .map(|index| (format!("author{index}"), format!("U{index:03}")))
+        .collect();
+    let users: Vec<(&str, &str)> = ids
+        .iter()
+        .map(|(login, user)| (login.as_str(), user.as_str()))
+        .collect();
+    let audience = Audience::of(&users, &[]);
+    let told = messages(&view, DateTime::UNIX_EPOCH, &audience);
+    let planned = told.iter().find(|message| message.slot == "authors/planned").unwrap();
+    assert_eq!(planned.content.text.matches("<@").count(), MENTIONS);
+    assert!(planned.content.text.contains("author34"), "the others are named");
+    let nobody = messages(&view, DateTime::UNIX_EPOCH, &Audience::default());
+    assert!(
+        nobody.iter().all(|message| !message.slot.starts_with("authors/")),
+        "nobody to tell"
+    );
+}
+
+#[test]
+fn a_dropped_pull_requests_author_is_told_why() {
+    let first = plan(&["A".to_owned(), "B".to_owned()], 0);
+    let mut second = first.clone();
+    let gone = second.cars.remove(0);
+    second.excluded.push(Excluded {
+        number: gone.number,
+        title: gone.title,
+        author: gone.author.clone(),
+        url: gone.url,
+        reason: Reason::Conflict {
+            files: vec!["src/a.js".to_owned()],
+            with: Some(7),
+        },
+    });
+    let view = View::of(
+        "web-1",
+        &history(vec![
+            started(Vec::new()),
+            opened("confirm_pr_list", json!({ "plan": first }), &["confirm", "edit"]),
+            decided("confirm_pr_list", "edit"),
+            opened("confirm_pr_list/2", json!({ "plan": second }), &["confirm", "edit"]),
+        ]),
+    );
+    let audience = Audience::of(&[(&gone.author.to_lowercase(), "U0ANA")], &[]);
+    let told = messages(&view, DateTime::UNIX_EPOCH, &audience);
+    let dropped = told
+        .iter()
+        .find(|message| message.slot == "authors/dropped/confirm_pr_list/2")
+        .unwrap();
+    insta::assert_snapshot!(dropped.content.text);
+}
+
+#[test]
+fn a_nudge_while_reviewers_are_waited_for_mentions_them() {
+    let nudge = Event::Signalled {
+        key: "wait_for_approval".to_owned(),
+        by: Actor::Slack("U0BEN".to_owned()),
+        value: json!(crate::deploy::NUDGE),
+    };
+    let view = View::of(
+        "web-1",
+        &history(vec![
+            started(Vec::new()),
+            Event::StepStarted {
+                key: "wait_for_approval".to_owned(),
+                kind: "wait_for_approval".to_owned(),
+                effect: Effect::Read,
+                input: Value::Null,
+                attempt: 1,
+            },
+            Event::StepProgressed {
+                key: "wait_for_approval".to_owned(),
+                progress: serde_json::to_value(Progress::Approval {
+                    reviewers: vec!["dan".to_owned()],
+                    changes_requested: Vec::new(),
+                    deadline: DateTime::UNIX_EPOCH,
+                })
+                .unwrap(),
+            },
+            nudge,
+        ]),
+    );
+    assert_eq!(
+        super::super::nudge::waits_for_people(&view).as_deref(),
+        Some("wait_for_approval")
+    );
+    let audience = Audience::of(&[("dan", "U0DAN")], &[]);
+    let told = messages(&view, DateTime::UNIX_EPOCH, &audience);
+    let nudged = told.iter().find(|message| message.slot == "nudge/0").unwrap();
+    insta::assert_snapshot!(nudged.content.text);
+}
+
+#[test]
+fn a_deadline_is_said_an_hour_before_or_when_a_quarter_is_left() {
+    let question = |seconds: i64| Question {
+        key: "confirm_pr_list".to_owned(),
+        kind: QuestionKind::Checklist { items: Vec::new() },
+        choices: Vec::new(),
+        since: DateTime::UNIX_EPOCH,
+        deadline: DateTime::from_timestamp(seconds, 0),
+        remind_after_s: None,
+        votes: Vec::new(),
+    };
+    let at = |seconds| warned_at(&question(seconds)).map(|(at, _)| at.timestamp());
+    assert_eq!(at(24 * 3600), Some(23 * 3600));
+    assert_eq!(at(40 * 60), Some(30 * 60));
+}
+
+fn lock_by(reason: &str) -> crate::deploy::lock::Lock {
+    crate::deploy::lock::Lock {
+        by: Actor::Slack("U0BEN".to_owned()),
+        reason: reason.to_owned(),
+        at: DateTime::UNIX_EPOCH,
+        until: DateTime::from_timestamp(7200, 0),
+    }
+}
+
+/// Every answer to one person, over one set of texts.
+fn answers_over(texts: &[String]) -> Vec<Content> {
+    use crate::bot::answers::{self, MayOverride};
+    use crate::deploy::begin::Wish;
+    use crate::deploy::lock::{Obstacle, Turn};
+
+    let config = Config::parse(CONFIG, "sandbox.toml").unwrap();
+    let project = &config.projects[0];
+    let reason = texts.join(" ");
+    let obstacles = [
+        Obstacle::Locked(lock_by(&reason)),
+        Obstacle::Frozen(crate::config::Frozen {
+            reason: reason.clone(),
+            until: None,
+        }),
+    ];
+    let wish = Wish {
+        bump: Some(Bump::To(reason.clone())),
+        override_reason: Some(reason.clone()),
+        ..Wish::default()
+    };
+    let plan = plan(texts, texts.len());
+    let ana = Actor::Slack("U0ANA".to_owned());
+    let mut start = started(texts.to_vec());
+    if let Event::SagaStarted { input, .. } = &mut start {
+        input["override_reason"] = json!(reason);
+        input["passed"] = json!(obstacles);
+        input["queued"] = json!(DateTime::UNIX_EPOCH);
+    }
+    let question = opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]);
+    let nudge = Event::Signalled {
+        key: "confirm_pr_list".to_owned(),
+        by: ana.clone(),
+        value: json!(crate::deploy::NUDGE),
+    };
+    let view = View::of("web-1", &history(vec![start, question, nudge]));
+    let mut contents: Vec<Content> = messages(
+        &view,
+        DateTime::UNIX_EPOCH - TimeDelta::seconds(1),
+        &Audience::default(),
+    )
+    .into_iter()
+    .map(|message| message.content)
+    .collect();
+    contents.extend(notes(project, &view));
+    contents.extend([
+        answers::blocked(project, &obstacles, &wish, MayOverride::Yes),
+        answers::blocked(project, &obstacles, &Wish::default(), MayOverride::No),
+        answers::occupied("web-1", Some(&view), &wish),
+        answers::nothing_runs(project, Some(&view), &obstacles, 3, MayOverride::Yes),
+        answers::runs(&view, &obstacles, 3),
+        answers::dry_run(project, &plan, &obstacles, &wish, MayOverride::Yes),
+        text::now_locked(project, &lock_by(&reason)),
+        text::now_unlocked(project, &lock_by(&reason), &ana),
+        text::queued(1),
+        text::queued(4),
+        text::queue_full(5),
+        text::queue(&[(ana.clone(), DateTime::UNIX_EPOCH), (ana.clone(), DateTime::UNIX_EPOCH)]),
+        text::queue(&[]),
+        text::left_queue(true),
+        text::left_queue(false),
+        text::not_started_from_queue(&ana, &text::obstacles(&obstacles, Medium::Slack).unwrap()),
+        text::not_nudged(DateTime::from_timestamp(600, 0)),
+        text::not_nudged(None),
+        text::no_notes(),
+        text::undoing(&view),
+        text::plan_failed(&reason),
+    ]);
+    contents.extend(text::locked(&Turn::Held(lock_by(&reason))));
+    contents.extend(text::locked(&Turn::Free));
+    contents
+}
+
+/// The first of Slack's limits that a modal or Home breaks.
+fn broken_view(view: &Value, most: usize) -> Option<String> {
+    let blocks = view["blocks"].as_array().cloned().unwrap_or_default();
+    if blocks.len() > most || view["private_metadata"].as_str().is_some_and(|text| text.len() > 3000) {
+        return Some(format!("{} blocks", blocks.len()));
+    }
+    let options = blocks.iter().filter_map(|block| block["element"]["options"].as_array());
+    let long = |option: &Value| {
+        option["text"]["text"]
+            .as_str()
+            .is_none_or(|text| text.is_empty() || text.chars().count() > 75)
+    };
+    if let Some(option) = options.clone().flatten().find(|option| long(option)) {
+        return Some(option.to_string());
+    }
+    if options.into_iter().any(|options| !(1..=100).contains(&options.len())) {
+        return Some("a menu with too many or no options".to_owned());
+    }
+    for page in blocks.chunks(50) {
+        let content = Content {
+            text: "view".to_owned(),
+            blocks: page.to_vec(),
+        };
+        if let Some(broken) = broken(&content) {
+            return Some(broken);
+        }
+    }
+    None
+}
+
+/// What people read of blocks: a button carries its wish as it was typed, and nobody sees that.
+fn shown(blocks: &[Value]) -> String {
+    let mut blocks = blocks.to_vec();
+    for element in blocks
+        .iter_mut()
+        .filter_map(|block| block["elements"].as_array_mut())
+        .flatten()
+    {
+        element.as_object_mut().map(|element| element.remove("value"));
+    }
+    Value::Array(blocks).to_string()
+}
+
+#[test]
+fn every_answer_is_said_in_one_voice() {
+    let texts = ["*database* migration <!channel>".to_owned()];
+    let said: Vec<String> = answers_over(&texts).into_iter().map(|content| content.text).collect();
+    insta::assert_snapshot!(said.join("\n\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn answers_dialogues_and_homes_keep_slacks_limits(
+        texts in prop::collection::vec("(?s).{0,60}|[*_~`<>&@#!|:]{0,40}|<!channel> .{0,400}", 0..130),
+    ) {
+        for content in answers_over(&texts) {
+            prop_assert_eq!(broken(&content), None, "{}", content.text);
+            let all = format!("{}{}", content.text, shown(&content.blocks));
+            prop_assert!(!all.contains("<!channel") && !all.contains("<!here"), "nobody pings a channel: {}", content.text);
+        }
+        let config = Config::parse(CONFIG, "sandbox.toml").unwrap();
+        let plan = plan(&texts, texts.len());
+        let lock = crate::deploy::lock::Obstacle::Locked(lock_by(&texts.join(" ")));
+        let wish = crate::deploy::begin::Wish { override_reason: Some(texts.join(" ")), ..Default::default() };
+        for plan in [None, Some(&plan)] {
+            let dialogue = crate::bot::modals::start(&config.projects[0], &wish, plan, std::slice::from_ref(&lock));
+            prop_assert_eq!(broken_view(&dialogue, 100), None);
+        }
+        let view = View::of("web-1", &history(vec![
+            started(texts.clone()),
+            opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
+        ]));
+        let views = vec![view; 20];
+        let waits = views.iter().flat_map(|view| view.questions.iter().map(move |question| (view, question))).collect();
+        let login = plan.cars.first().map(|car| car.author.clone());
+        let home = crate::bot::home::Home { views: &views, waits, login: login.as_deref(), muted: false, links: Default::default() };
+        prop_assert_eq!(broken_view(&home.drawn(), 50), None);
+    }
+}

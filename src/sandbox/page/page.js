@@ -227,9 +227,12 @@ function drawHub(hub, ledger) {
 function field(block) {
   const element = block.element, id = `f-${element.action_id}`, error = state.view?.errors[block.block_id];
   const label = h("label", { class: "label", for: id }, block.label.text, block.optional && h("small", {}, " (optional)"));
-  const body = element.type === "checkboxes"
+  const chosen = [element.initial_option, ...(element.initial_options || [])].filter(Boolean).map((one) => one.value);
+  const body = element.type === "static_select"
+    ? h("select", { id, name: element.action_id }, element.options.map((option) => h("option", { value: option.value, selected: chosen.includes(option.value) }, textOf(option.text))))
+    : ["checkboxes", "multi_static_select"].includes(element.type)
     ? h("div", { class: "boxes", role: "group", "aria-label": block.label.text }, element.options.map((option) => h("label", {},
-      h("input", { type: "checkbox", name: element.action_id, value: option.value, checked: (element.initial_options || []).some((one) => one.value === option.value) }),
+      h("input", { type: "checkbox", name: element.action_id, value: option.value, checked: chosen.includes(option.value) }),
       h("span", {}, textOf(option.text)))))
     : h("input", { id, name: element.action_id, value: element.initial_value || "", maxlength: element.max_length });
   return h("div", { class: "field" }, label, body, block.hint && h("p", { class: "context" }, block.hint.text), error && h("p", { class: "error", role: "alert" }, error));
@@ -255,7 +258,7 @@ const closeModal = () => act({ verb: "close", user: me });
 async function submit(event) {
   event.preventDefault();
   const values = {};
-  for (const input of event.currentTarget.querySelectorAll("input")) {
+  for (const input of event.currentTarget.querySelectorAll("input, select")) {
     values[input.name] ??= [];
     if (input.type !== "checkbox") values[input.name].push(input.value);
     else if (input.checked) values[input.name].push(input.value);
