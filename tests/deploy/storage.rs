@@ -203,11 +203,11 @@ async fn a_data_directory_that_is_mounted_read_only_is_named_and_nothing_is_lost
         command.env("DATA", site.data()).env("RUST_LOG", "error");
         command
     };
-    insta::assert_snapshot!(site.says(&mut read_only()).await, @"");
+    insta::assert_snapshot!(site.says(&mut read_only()).await, @"shipmate: can't make the data directory <data>: Read-only file system (os error 30); `data_dir` must be a writable directory");
     let process = site.starts();
     site.deploys().await;
     ends_by_kill(&process).await;
-    insta::assert_snapshot!(site.says(&mut read_only()).await, @"");
+    insta::assert_snapshot!(site.says(&mut read_only()).await, @"shipmate: can't lock <data>/lock: Read-only file system (os error 30); `data_dir` must be a writable directory");
     site.sandbox.slack.cut();
     let _process = site.starts();
     site.is_called_off().await;
