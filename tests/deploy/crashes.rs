@@ -60,7 +60,8 @@ async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<u
         let transcript = stage.slack().transcript();
         let events = stage.events("web-1");
         return Err(format!(
-            "{story:?} with {deaths:?}:\n{effects:#?}\nwhere the run without a crash has\n{golden:#?}\n{transcript}\n{events:#?}"
+            "{story:?} with {deaths:?}, against the run without a crash:\n{}\n{transcript}\n{events:#?}",
+            effects.against(golden)
         ));
     }
     stage.closes().await;

@@ -115,7 +115,8 @@ fn open_boxes(message: &Message) -> impl Iterator<Item = &Value> {
     boxes.filter(|accessory| accessory["type"] == "checkboxes" && accessory["initial_options"].is_null())
 }
 
-/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end.
+/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end, sorted: what comes up
+/// at the same time is posted in one order or the other.
 #[derive(Debug, PartialEq)]
 pub struct Effects {
     github: Vec<String>,
@@ -137,11 +138,25 @@ impl Effects {
                 *posts.entry(line).or_default() += 1;
             }
         }
-        let channel = sandbox.slack.look(|workspace| {
+        let mut channel: Vec<String> = sandbox.slack.look(|workspace| {
             let for_all = workspace.messages.iter().filter(|message| message.only_for.is_none());
             for_all.map(|message| timeless(&workspace.reads(message))).collect()
         });
+        channel.sort();
         Self { github, posts, channel }
+    }
+
+    /// Line by line, what is here and not there (`+`), and the reverse (`-`).
+    pub fn against(&self, other: &Self) -> String {
+        let (here, there) = (format!("{self:#?}"), format!("{other:#?}"));
+        let lacking = |mark: char, some: &str, others: &str| -> String {
+            let lines = some.lines().filter(|&line| others.lines().all(|other| other != line));
+            lines.map(|line| format!("{mark}{line}\n")).collect()
+        };
+        match lacking('+', &here, &there) + &lacking('-', &there, &here) {
+            same if same.is_empty() => format!("another order or count: {here}\ninstead of\n{there}"),
+            different => different,
+        }
     }
 }
 
