@@ -1,7 +1,9 @@
 //! Freeze windows: when starting a deployment needs an override. Weekly ones and dated ones, read on the wall clock of a time zone, which
 //! may skip an hour or have one twice.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -109,10 +111,14 @@ enum Twice {
 
 /// The moment at which a wall clock reads so; where it skips that time, the first moment after the gap.
 fn moment(zone: Tz, local: NaiveDateTime, twice: Twice) -> DateTime<Utc> {
-    /// Zones move in quarters of an hour, and by a whole day at most.
-    const STEPS: i32 = 4 * 25;
-    let later = (0..=STEPS).filter_map(|step| local.checked_add_signed(TimeDelta::minutes(15) * step));
+    /// Zones move at full quarters of an hour, and by a whole day at most.
+    const QUARTER: i64 = 15;
+    const STEPS: i64 = 4 * 25;
+    let into_the_quarter = TimeDelta::minutes(i64::from(local.minute()) % QUARTER);
+    let quarters = (1..=STEPS).map(|step| TimeDelta::minutes(QUARTER * step) - into_the_quarter);
+    let later = std::iter::once(TimeDelta::zero()).chain(quarters);
     let found = later
+        .filter_map(|later| local.checked_add_signed(later))
         .map(|local| zone.from_local_datetime(&local))
         .find_map(|found| match twice {
             Twice::First => found.earliest(),
@@ -195,6 +201,58 @@ mod tests {
         );
         let within = [weekly(&[Weekday::Sun], "02:10", "02:50")];
         assert_eq!(until(&within, "2026-03-29T01:00:00Z"), None, "an hour that isn't there");
+    }
+
+    #[test]
+    fn a_freeze_that_begins_in_the_gap_begins_after_it_to_the_minute() {
+        let from_within = [weekly(&[Weekday::Sun], "02:10", "04:00")];
+        assert_eq!(until(&from_within, "2026-03-29T00:59:59Z"), None);
+        assert_eq!(
+            until(&from_within, "2026-03-29T01:00:00Z").as_deref(),
+            Some("2026-03-29T02:00:00+00:00")
+        );
+        let within = [weekly(&[Weekday::Sun], "02:50", "02:55")];
+        for minute in ["00:59", "01:00", "01:05", "01:09"] {
+            assert_eq!(until(&within, &format!("2026-03-29T{minute}:00Z")), None, "{minute}");
+        }
+    }
+
+    #[test]
+    fn a_night_is_an_hour_shorter_or_longer_when_the_clock_moves() {
+        let night = [weekly(&[Weekday::Sat], "22:00", "06:00")];
+        for (begins, ends) in [
+            ("2026-03-21T21:00:00Z", "2026-03-22T05:00:00Z"),
+            ("2026-03-28T21:00:00Z", "2026-03-29T04:00:00Z"),
+            ("2026-10-24T20:00:00Z", "2026-10-25T05:00:00Z"),
+        ] {
+            let before = begins.parse::<DateTime<Utc>>().unwrap() - TimeDelta::seconds(1);
+            assert_eq!(until(&night, &before.to_rfc3339()), None, "{begins}");
+            assert_eq!(until(&night, begins), Some(ends.replace('Z', "+00:00")), "{begins}");
+            assert_eq!(until(&night, ends), None, "{ends}");
+        }
+    }
+
+    #[test]
+    fn zones_that_move_by_half_an_hour_or_skip_a_day_are_read_too() {
+        let in_zone = |zone: Tz, freeze: Freeze, now: &str| {
+            let frozen = frozen(&[freeze], now.parse().unwrap(), zone);
+            frozen.and_then(|frozen| frozen.until).map(|until| until.to_rfc3339())
+        };
+        // On Lord Howe Island 02:00 to 02:30 doesn't exist on 4 October 2026; 02:30 is 15:30 UTC the day before.
+        let half = || weekly(&[Weekday::Sun], "02:05", "03:00");
+        let howe = Tz::Australia__Lord_Howe;
+        assert_eq!(in_zone(howe, half(), "2026-10-03T15:29:59Z"), None);
+        assert_eq!(
+            in_zone(howe, half(), "2026-10-03T15:30:00Z").as_deref(),
+            Some("2026-10-03T16:00:00+00:00")
+        );
+        // Samoa has no 30 December 2011; the 31st begins at 10:00 UTC on the 30th.
+        let skipped = || dated("2011-12-30T08:00:00", "2011-12-31T08:00:00");
+        assert_eq!(in_zone(Tz::Pacific__Apia, skipped(), "2011-12-30T09:59:59Z"), None);
+        assert_eq!(
+            in_zone(Tz::Pacific__Apia, skipped(), "2011-12-30T10:00:00Z").as_deref(),
+            Some("2011-12-30T18:00:00+00:00")
+        );
     }
 
     #[test]

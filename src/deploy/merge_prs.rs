@@ -554,7 +554,6 @@ impl Step<World> for LookAgain {
                     look.cars.push(car);
                 }
                 Seen::Out(excluded) => look.out.push(excluded),
-                Seen::Gone => {}
             }
         }
         Ok(look)
@@ -568,14 +567,17 @@ impl Step<World> for LookAgain {
 enum Seen {
     Rides(Car, Vec<String>),
     Out(Excluded),
-    Gone,
 }
 
 impl LookAgain {
     async fn look_at(&self, world: &World, car: &Car, reviewers: &Reviewers) -> Result<Seen, StepError> {
         let pr = world.github.pull_request(car.number).await?;
-        if pr.state == PullRequestState::Closed || pr.base.branch != self.plan.branch {
-            return Ok(Seen::Gone);
+        if pr.state == PullRequestState::Closed {
+            return Ok(Seen::Out(out(car, Reason::NotOpen)));
+        }
+        if pr.base.branch != self.plan.branch {
+            let branch = pr.base.branch;
+            return Ok(Seen::Out(out(car, Reason::OtherBase { branch })));
         }
         if let Some(reason) = eligible::disqualified(&pr, &world.project) {
             return Ok(Seen::Out(out(car, reason)));

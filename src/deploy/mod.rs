@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_value, json, to_value};
 
@@ -682,21 +681,16 @@ async fn release(
     if issues.is_empty() {
         return checklist(saga, project).await;
     }
-    // The checklist doesn't wait for the issues: once it is done, an offer that nobody has taken lapses.
-    let resolving = resolve(saga, &issues, &said).boxed();
-    match select(checklist(saga, project).boxed(), resolving).await {
-        Either::Left((ticked, resolving)) => {
-            ticked?;
-            if !project.checklist.is_empty() {
-                saga.lapse(ISSUES, choice::LEAVE).await?;
-            }
-            resolving.await
+    // The checklist doesn't wait for the issues: once it is done, an offer that nobody has taken lapses. Both go on all the time: one that
+    // stood still might hold the journal that the other waits for.
+    let ticking = async {
+        checklist(saga, project).await?;
+        match project.checklist.is_empty() {
+            true => Ok(()),
+            false => saga.lapse(ISSUES, choice::LEAVE).await,
         }
-        Either::Right((resolved, checklist)) => {
-            resolved?;
-            checklist.await
-        }
-    }
+    };
+    try_join(ticking, resolve(saga, &issues, &said)).await.map(drop)
 }
 
 async fn comment_on_the_shipped(

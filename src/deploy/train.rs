@@ -103,12 +103,12 @@ pub enum Reason {
         /// That one.
         number: u64,
     },
-    /// Wanted by number, but it targets another branch.
+    /// Wanted, but it targets another branch.
     OtherBase {
         /// The branch.
         branch: String,
     },
-    /// Wanted by number, but no open pull request has it.
+    /// Wanted, but no open pull request has its number.
     NotOpen,
     /// Left out on request.
     LeftOut,
@@ -141,7 +141,7 @@ impl fmt::Display for Reason {
             Self::HeadMoved => f.write_str("its head moved while we looked"),
             Self::StackedOn { number } => write!(f, "stacked on #{number}"),
             Self::OtherBase { branch } => write!(f, "targets {branch}"),
-            Self::NotOpen => f.write_str("no open pull request has this number"),
+            Self::NotOpen => f.write_str("not open"),
             Self::LeftOut => f.write_str("left out on request"),
         }
     }

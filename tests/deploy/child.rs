@@ -41,10 +41,15 @@ impl Process {
         self.0.lock().unwrap().0.kill().unwrap();
     }
 
-    /// SIGTERM, by the program that every Unix has.
+    /// SIGTERM.
     pub fn is_told_to_end(&self) {
+        self.hears("TERM");
+    }
+
+    /// A signal, by the program that every Unix has.
+    pub fn hears(&self, signal: &str) {
         let pid = self.0.lock().unwrap().0.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.unwrap().success());
     }
 

@@ -60,7 +60,8 @@ async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<u
         let transcript = stage.slack().transcript();
         let events = stage.events("web-1");
         return Err(format!(
-            "{story:?} with {deaths:?}:\n{effects:#?}\nwhere the run without a crash has\n{golden:#?}\n{transcript}\n{events:#?}"
+            "{story:?} with {deaths:?}, against the run without a crash:\n{}\n{transcript}\n{events:#?}",
+            effects.against(golden)
         ));
     }
     stage.closes().await;
@@ -116,6 +117,11 @@ async fn survives_every_crash(story: Story) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forward() {
     survives_every_crash(Story::Complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forward_to_closed_issues() {
+    survives_every_crash(Story::CloseIssues).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

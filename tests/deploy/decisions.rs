@@ -167,12 +167,27 @@ async fn a_plan_that_changed_is_not_approved_but_shown_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_request_that_somebody_moved_away_leaves_the_plan_and_stays_there() {
+    let stage = Stage::new().await;
+    stage.plays_to("Approve").await;
+    stage.github().set_branch(REPO, "hotfix", "staging").await.unwrap();
+    let base = serde_json::json!({ "base": "hotfix" });
+    stage.asks_github(reqwest::Method::PATCH, "pulls/42", base).await;
+    stage.ben().clicks("Approve").await;
+    stage.reads("#42 is out: targets hotfix").await;
+    stage.ana().says("/deploy abort end of the test").await;
+    stage.reads("Everything is undone").await;
+    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().base, "hotfix");
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_pull_request_leaves_the_plan() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
     stage.github().close(REPO, 42).await.unwrap();
     stage.ben().clicks("Approve").await;
-    stage.reads("#42 is out: no longer open").await;
+    stage.reads("#42 is out: not open").await;
     stage.sees("Approve").await;
     stage.ben().clicks("Approve").await;
     stage.ticks_everything().await;

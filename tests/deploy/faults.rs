@@ -116,7 +116,7 @@ async fn everything_meets(fault: Fault, calm: &Effects) {
         (strikes && noted.lock().unwrap().insert(call.to_owned())).then(|| kind.clone())
     })
     .await;
-    assert_eq!(effects, *calm, "{struck:#?}");
+    assert!(effects == *calm, "{}\n{struck:#?}", effects.against(calm));
     let struck = struck.lock().unwrap().len();
     assert!(struck + 5 > calls.len() && struck > 20, "{struck} of {calls:#?}");
 }
@@ -157,7 +157,7 @@ impl Case {
         }));
         match run.await {
             Ok((effects, _)) if effects == *calm => Ok(()),
-            Ok((effects, _)) => Err(format!("{name}:\n{effects:#?}\ninstead of\n{calm:#?}")),
+            Ok((effects, _)) => Err(format!("{name}:\n{}", effects.against(calm))),
             Err(panic) => Err(format!("{name}: {panic}")),
         }
     }

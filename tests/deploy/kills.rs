@@ -150,10 +150,7 @@ async fn all_end_the_same(ends: Vec<End>, calm: &Lived, what: &str) {
         let lived = tokio::spawn(lives(Some(end))).await;
         match lived {
             Ok(lived) if lived.effects == calm.effects => None,
-            Ok(lived) => Some(format!(
-                "{end:?}:\n{:#?}\ninstead of\n{:#?}",
-                lived.effects, calm.effects
-            )),
+            Ok(lived) => Some(format!("{end:?}:\n{}", lived.effects.against(&calm.effects))),
             Err(panic) => Some(format!("{end:?}: {panic}")),
         }
     };

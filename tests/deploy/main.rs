@@ -22,6 +22,7 @@ mod faults;
 mod guard;
 mod happy_path;
 mod kills;
+mod power_cuts;
 mod restart;
 mod soak;
 mod storage;

@@ -246,6 +246,17 @@ impl Stage {
         }
     }
 
+    /// Somebody changes something at GitHub, through its own protocol.
+    pub async fn asks_github(&self, method: reqwest::Method, path: &str, body: Value) {
+        let url = format!("{}/repos/{REPO}/{path}", self.github().api_url());
+        let request = reqwest::Client::new()
+            .request(method, url)
+            .header("user-agent", "somebody")
+            .bearer_auth(self.github().token());
+        let answer = request.json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
     /// Everything that GitHub shows.
     pub async fn snapshot(&self) -> Value {
         self.github().snapshot(REPO).await

@@ -166,6 +166,54 @@ async fn killed_while_it_opens_it_opens_the_next_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_kills_while_opening_left_behind_is_mended() {
+    let site = Site::new().await;
+    // A first open that was killed early.
+    std::fs::create_dir_all(site.data().join("sled")).unwrap();
+    std::fs::write(site.data().join("sled/conf"), [0; 58]).unwrap();
+    let process = site.starts();
+    site.deploys().await;
+    ends_by_kill(&process).await;
+    // A later one.
+    std::fs::write(site.data().join("sled/snap.0000000000000001.generating"), "half").unwrap();
+    site.sandbox.slack.cut();
+    let _process = site.starts();
+    site.is_called_off().await;
+}
+
+/// Runs a command in a mount namespace of its own, where the data directory can't be written to.
+const READ_ONLY: &str = r#"
+mount --bind "$DATA" "$DATA" && mount -o remount,bind,ro "$DATA" || exit 77
+exec "$@"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_directory_that_is_mounted_read_only_is_named_and_nothing_is_lost() {
+    let site = Site::new().await;
+    std::fs::create_dir_all(site.data()).unwrap();
+    if !can_mount(&site.data()) {
+        println!("skipped: no file system can be mounted here (`unshare -rm`)");
+        return;
+    }
+    let read_only = || {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", READ_ONLY, "sh", env!("CARGO_BIN_EXE_shipmate")]);
+        command.args(["serve", "--config"]).arg(&site.config);
+        secrets(&mut command, &site.sandbox);
+        command.env("DATA", site.data()).env("RUST_LOG", "error");
+        command
+    };
+    insta::assert_snapshot!(site.says(&mut read_only()).await, @"shipmate: can't make the data directory <data>: Read-only file system (os error 30); `data_dir` must be a writable directory");
+    let process = site.starts();
+    site.deploys().await;
+    ends_by_kill(&process).await;
+    insta::assert_snapshot!(site.says(&mut read_only()).await, @"shipmate: can't lock <data>/lock: Read-only file system (os error 30); `data_dir` must be a writable directory");
+    site.sandbox.slack.cut();
+    let _process = site.starts();
+    site.is_called_off().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_is_made_while_it_runs_opens() {
     let site = Site::new().await;
     let _process = site.starts();

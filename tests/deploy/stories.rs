@@ -18,6 +18,8 @@ use crate::stage::{LIMIT, Stage, button, has_button};
 pub enum Story {
     /// Everything is confirmed, approved and ticked.
     Complete,
+    /// The same where pull requests and issues hear of the release, and the issues are closed.
+    CloseIssues,
     /// Called off at the list.
     AbortAtConfirm,
     /// Called off at the point of no return.
@@ -29,7 +31,7 @@ pub enum Story {
 }
 
 /// How many there are.
-pub const STORIES: usize = 5;
+pub const STORIES: usize = 6;
 
 /// After so long without an answer people do it once more.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -53,10 +55,12 @@ impl Story {
 
     /// Nobody runs on it yet.
     pub async fn stage(self) -> Stage {
-        // GitHub's word that it can't be merged is taken at once.
-        let impatient =
-            |project: &mut shipmate::config::Project| project.timeouts.mergeable = Duration::from_millis(20);
-        let stage = Stage::empty(self.scenario(), impatient).await;
+        let stage = Stage::empty(self.scenario(), |project| {
+            // GitHub's word that it can't be merged is taken at once.
+            project.timeouts.mergeable = Duration::from_millis(20);
+            project.comment_shipped = self == Self::CloseIssues;
+        })
+        .await;
         if self == Self::SkipOne {
             stage.github().faults().inject(Fault {
                 matches: "PUT /api/v3/repos/acme/web/pulls/44/merge".to_owned(),
@@ -81,9 +85,12 @@ impl Story {
             ("Approve", "U0BEN"),
             ("Confirm", "U0ANA"),
         ];
-        let Some((label, who)) = answers.into_iter().find(|(label, _)| shows(label)) else {
+        let issues = (self == Self::CloseIssues).then_some(("Close them", "U0BEN"));
+        let Some((label, who)) = answers.into_iter().chain(issues).find(|(label, _)| shows(label)) else {
             let open = messages.iter().any(|message| open_boxes(message).next().is_some());
-            return open.then_some(Turn::Ticks);
+            // Once everything is ticked, nobody asks about the issues any more.
+            let chosen = issues.is_none() || messages.iter().any(|message| has_chosen_to_close(message));
+            return (open && chosen).then_some(Turn::Ticks);
         };
         Some(match (self, label) {
             (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::Says("/deploy abort enough"),
@@ -97,13 +104,19 @@ fn is_outcome(message: &Message) -> bool {
     metadata.is_some_and(|metadata| metadata["event_payload"]["step_key"] == "outcome")
 }
 
+fn has_chosen_to_close(message: &Message) -> bool {
+    let mut blocks = message.blocks.iter();
+    blocks.any(|block| block.to_string().contains("Closing chosen"))
+}
+
 /// The check boxes that have no tick yet.
 fn open_boxes(message: &Message) -> impl Iterator<Item = &Value> {
     let boxes = message.blocks.iter().map(|block| &block["accessory"]);
     boxes.filter(|accessory| accessory["type"] == "checkboxes" && accessory["initial_options"].is_null())
 }
 
-/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end.
+/// What a story left behind: GitHub's changes in order, Slack's posts counted, and what the channel reads in the end, sorted: what comes up
+/// at the same time is posted in one order or the other.
 #[derive(Debug, PartialEq)]
 pub struct Effects {
     github: Vec<String>,
@@ -125,11 +138,25 @@ impl Effects {
                 *posts.entry(line).or_default() += 1;
             }
         }
-        let channel = sandbox.slack.look(|workspace| {
+        let mut channel: Vec<String> = sandbox.slack.look(|workspace| {
             let for_all = workspace.messages.iter().filter(|message| message.only_for.is_none());
             for_all.map(|message| timeless(&workspace.reads(message))).collect()
         });
+        channel.sort();
         Self { github, posts, channel }
+    }
+
+    /// Line by line, what is here and not there (`+`), and the reverse (`-`).
+    pub fn against(&self, other: &Self) -> String {
+        let (here, there) = (format!("{self:#?}"), format!("{other:#?}"));
+        let lacking = |mark: char, some: &str, others: &str| -> String {
+            let lines = some.lines().filter(|&line| others.lines().all(|other| other != line));
+            lines.map(|line| format!("{mark}{line}\n")).collect()
+        };
+        match lacking('+', &here, &there) + &lacking('-', &there, &here) {
+            same if same.is_empty() => format!("another order or count: {here}\ninstead of\n{there}"),
+            different => different,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! `SHIPMATE_FREEZE=1 cargo test --test deploy freeze` writes the journals of a new version: never over those that were released.
 
 use chrono::TimeDelta;
+use reqwest::Method;
 use shipmate::saga::history::{Compensation, StepPhase};
 use shipmate::saga::sled_store::{SledStore, import};
 use shipmate::saga::store::Store as _;
@@ -69,24 +70,17 @@ async fn stands_where_it_stood(stage: &Stage, records: &[Record]) {
             }
             "change_pr_base" if !undone => {
                 let base = serde_json::json!({ "base": step.input["branch"] });
-                asks(stage, reqwest::Method::PATCH, &format!("pulls/{number}"), base).await;
+                stage.asks_github(Method::PATCH, &format!("pulls/{number}"), base).await;
             }
             "merge_pr" if merged => {
                 let method = serde_json::json!({ "merge_method": "squash" });
-                asks(stage, reqwest::Method::PUT, &format!("pulls/{number}/merge"), method).await;
+                stage
+                    .asks_github(Method::PUT, &format!("pulls/{number}/merge"), method)
+                    .await;
             }
             _ => {}
         }
     }
-}
-
-async fn asks(stage: &Stage, method: reqwest::Method, path: &str, body: serde_json::Value) {
-    let url = format!("{}/repos/{REPO}/{path}", stage.github().api_url());
-    let request = reqwest::Client::new()
-        .request(method, url)
-        .bearer_auth(stage.github().token());
-    let answer = request.json(&body).send().await.unwrap();
-    assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
 }
 
 async fn completes(stage: Stage) {
