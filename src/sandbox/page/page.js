@@ -72,8 +72,7 @@ const textOf = (object) => (object?.type === "mrkdwn" ? mrkdwn(object.text) : [o
 function drawBlock(block, message) {
   switch (block.type) {
     case "header": return h("h3", {}, block.text.text);
-    case "section": return block.accessory
-      ? h("div", { class: "section row" }, h("div", {}, textOf(block.text)), control(block.accessory, message))
+    case "section": return block.accessory ? row(block, message)
       : h("div", { class: "section" }, textOf(block.text));
     case "context": return h("div", { class: "context" }, block.elements.flatMap(textOf));
     case "divider": return h("hr");
@@ -83,7 +82,13 @@ function drawBlock(block, message) {
   }
 }
 
-function control(element, message) {
+function row(block, message) {
+  const text = h("div", {}, textOf(block.text));
+  return h("div", { class: "section row" }, text, control(block.accessory, message, text.textContent));
+}
+
+/** `about`: what stands beside it; boxes of several rows would sound alike without it. */
+function control(element, message, about) {
   if (element.type === "button") {
     if (element.url) return h("a", { class: "button", href: element.url, target: "_blank", rel: "noreferrer" }, element.text.text, " ↗");
     return h("button", { class: `button ${element.style || ""}`, onclick: (event) => press(element, message, event.currentTarget) }, element.text.text);
@@ -91,7 +96,7 @@ function control(element, message) {
   if (element.type === "checkboxes") {
     const initial = (element.initial_options || []).map((option) => option.value);
     return h("div", { class: "boxes" }, element.options.map((option) => h("label", {},
-      h("input", { type: "checkbox", checked: initial.includes(option.value), onchange: (event) => tick(element, option, message, event.currentTarget) }),
+      h("input", { type: "checkbox", checked: initial.includes(option.value), "aria-label": about && `${option.text.text}: ${about}`, onchange: (event) => tick(element, option, message, event.currentTarget) }),
       h("span", {}, textOf(option.text)))));
   }
   return h("span", { class: "context" }, `(${element.type})`);

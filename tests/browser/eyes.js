@@ -1,0 +1,43 @@
+// What a person's eyes do on a page; the body of every question of `tab.rs`.
+const words = (text) => text.replace(/\s+/g, " ").trim();
+
+/** What is said of it, without what is only for the eye. */
+const textOf = (one) => {
+  const said = one.cloneNode(true);
+  for (const silent of said.querySelectorAll("[aria-hidden=true]")) silent.remove();
+  return said.textContent;
+};
+
+/** What a person would call it: a name given to it, its label, or its text. */
+const nameOf = (one) => words(one.getAttribute("aria-label") || [...(one.labels || [])].map(textOf).join(" ") || textOf(one));
+
+const seen = (text) => words(document.body?.innerText || "").includes(text);
+
+/** The topmost dialogue's, if one is open: nothing else can be reached then. */
+const hittable = (label) => {
+  const page = [...document.querySelectorAll("dialog:modal")].at(-1) || document;
+  const all = [...page.querySelectorAll("button, a, summary, input")];
+  const one = all.find((one) => nameOf(one) === label && one.checkVisibility() && !one.disabled && !one.hasAttribute("aria-busy"));
+  if (!one) return null;
+  one.scrollIntoView({ block: "center", behavior: "instant" });
+  const box = one.getBoundingClientRect();
+  const at = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+  const hit = document.elementFromPoint(at.x, at.y);
+  return one.contains(hit) || [...(one.labels || [])].some((label) => label.contains(hit)) ? at : null;
+};
+
+/** As the server says it, not only as the box was left by a click. */
+const ticked = (item) => [...document.querySelectorAll("input[type=checkbox][checked]")].some((one) => nameOf(one).includes(item));
+
+/** Resolves with the first thing that a look finds: now or after any change of the document. */
+const whenever = (look) => new Promise((resolve) => {
+  const again = () => {
+    const found = look();
+    if (!found) return;
+    observer.disconnect();
+    resolve(found);
+  };
+  const observer = new MutationObserver(again);
+  observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  again();
+});

@@ -1,0 +1,128 @@
+//! The sandbox as `shipmate sandbox` serves it, and a Chromium of one's own to look at it.
+
+use std::net::SocketAddr;
+
+use chromiumoxide::cdp::browser_protocol::target::CreateTargetParams;
+use chromiumoxide::{Browser, BrowserConfig};
+use futures_util::StreamExt;
+use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::saga::Clock;
+use shipmate::sandbox::github;
+use shipmate::sandbox::page::{self, Page};
+use shipmate::sandbox::play::{Options, Sandbox};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::tab::Tab;
+
+/// Quiet: it calls nobody, keeps nothing, and asks nothing.
+const ARGS: [&str; 6] = [
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+];
+
+pub struct Stage {
+    running: Running,
+    browser: Browser,
+    events: JoinHandle<()>,
+    page: JoinHandle<()>,
+    /// Where the sandbox's page is.
+    channel: SocketAddr,
+    // Last: what stands in them is used until the end.
+    _sandbox: Sandbox,
+    _profile: TempDir,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pace = github::Pace::Fast;
+        let options = Options {
+            pace,
+            ..Options::default()
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let running = app::start(Setup {
+            config: sandbox.config.clone(),
+            secrets: sandbox.secrets(),
+            clock: Clock::system(),
+            pace: Pace::sandbox(false),
+            store: None,
+        })
+        .await
+        .unwrap();
+        running.ready().await;
+        let webhooks = format!("http://{}/github/webhooks", running.address);
+        sandbox.github.send_webhooks(&webhooks, "sandbox-webhook-secret");
+        let doubles = Page {
+            slack: sandbox.slack.clone(),
+            github: sandbox.github.clone(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let channel = listener.local_addr().unwrap();
+        let page = tokio::spawn(async move { axum::serve(listener, page::router(doubles)).await.unwrap() });
+        let profile = tempfile::Builder::new().prefix("shipmate-browser-").tempdir().unwrap();
+        let (browser, events) = launch(&profile).await;
+        Self {
+            running,
+            browser,
+            events,
+            page,
+            channel,
+            _sandbox: sandbox,
+            _profile: profile,
+        }
+    }
+
+    /// The sandbox's page, in a window of its own.
+    pub async fn channel(&self) -> Tab {
+        let tab = self.tab().await;
+        tab.opens(&format!("http://{}/", self.channel)).await;
+        tab
+    }
+
+    /// A page of the dashboard, in a window of its own.
+    pub async fn dashboard(&self, path: &str) -> Tab {
+        let tab = self.tab().await;
+        tab.opens(&self.address(path)).await;
+        tab
+    }
+
+    pub fn address(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.address)
+    }
+
+    pub async fn tab(&self) -> Tab {
+        // A window, not only a tab: what lies behind another tab is drawn late or never.
+        let window = CreateTargetParams::builder().url("about:blank").new_window(true);
+        let page = self.browser.new_page(window.build().unwrap()).await.unwrap();
+        Tab::of(page).await
+    }
+
+    pub async fn ends(mut self) {
+        self.browser.close().await.unwrap();
+        self.browser.wait().await.unwrap();
+        self.events.abort();
+        self.page.abort();
+        self.running.shutdown().await;
+    }
+}
+
+/// Killed when it is dropped, so a test that fails leaves none behind.
+async fn launch(profile: &TempDir) -> (Browser, JoinHandle<()>) {
+    let config = BrowserConfig::builder()
+        .no_sandbox()
+        .new_headless_mode()
+        .user_data_dir(profile.path())
+        .args(ARGS)
+        .viewport(None)
+        .build()
+        .unwrap();
+    let (browser, mut handler) = Browser::launch(config).await.unwrap();
+    let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
+    (browser, events)
+}
