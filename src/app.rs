@@ -160,6 +160,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
             config: config.clone(),
             planner: planner.clone(),
             desk: desk.clone(),
+            slack: slack.clone(),
         },
         stop.clone(),
     ));

@@ -14,6 +14,7 @@ use shipmate::saga::retry::RetryPolicy;
 use shipmate::saga::{Actor, Clock, Event};
 use shipmate::sandbox::github;
 use shipmate::sandbox::play::{Options, Sandbox};
+use shipmate::sandbox::slack::Workspace;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -275,6 +276,27 @@ async fn a_login_that_no_list_names_may_look_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_keeps_starts_out_until_it_is_lifted_and_the_channel_hears_of_it() {
+    let mut desk = Desk::with(&["start", "abort"]).await;
+    desk.does("lock web database migration --for 2h").await;
+    let hears = |text: &'static str| {
+        let slack = &desk.sandbox.slack;
+        let heard = move |workspace: &Workspace| workspace.transcript().contains(text).then_some(());
+        async move { slack.wait_for(LIMIT, text, heard).await.unwrap() }
+    };
+    hears("database migration").await;
+    for refused in ["start web", "lock web again"] {
+        let (code, said) = desk.types(refused).await;
+        assert!(code == 1 && said.contains("database migration"), "{code} {said}");
+    }
+    desk.does("unlock web").await;
+    hears("Unlocked by").await;
+    let (code, said) = desk.types("unlock web").await;
+    assert!(code == 1 && said.contains("It isn't locked"), "{code} {said}");
+    desk.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_people_are_two_on_the_machine_as_well() {
     let mut desk = Desk::with(&["start", "approve", "abort"]).await;
     let mut watch = desk.follows("status --watch");
@@ -414,7 +436,9 @@ fn the_help_the_readme_and_the_completions_know_the_same_commands() {
 
 #[test]
 fn every_command_with_an_output_has_json_and_every_help_its_options() {
-    for command in ["status", "history", "show", "start", "decide", "abort", "retry"] {
+    for command in [
+        "status", "history", "show", "start", "decide", "abort", "retry", "lock", "unlock",
+    ] {
         let help = said(&[command, "--help"]);
         assert!(
             help.contains("--json") && help.contains("--config"),

@@ -2,14 +2,13 @@
 
 use super::answers::{self, MayOverride};
 use super::queue::{self, Joined, PLACES, Waiting};
-use super::{Asked, Bot, Told};
+use super::{Asked, Bot, Told, told};
 use crate::config::Project;
 use crate::deploy::begin::{NotBegun, Wish};
-use crate::deploy::lock::{self, Lock, Obstacles, Turn};
+use crate::deploy::lock::{self, Obstacles, Turn};
 use crate::deploy::view::View;
 use crate::deploy::{permits, text};
 use crate::saga::Actor;
-use crate::saga::clock::delta;
 use crate::slack::{Content, Post};
 
 impl Bot {
@@ -72,20 +71,6 @@ impl Bot {
         Ok(Told::Nothing)
     }
 
-    /// Who may lock and unlock: those who may start, and those who may pass locks.
-    async fn may_lock(&self, project: &Project, user: &str, what: &'static str) -> Option<Told> {
-        let permissions = &project.permissions;
-        let mut holders = permissions.start.clone();
-        holders.extend(
-            permissions
-                .r#override
-                .iter()
-                .filter(|id| !permissions.start.contains(id))
-                .cloned(),
-        );
-        self.refusal(project, user, permits::either(&holders, what)).await
-    }
-
     pub(super) async fn lock(
         &self,
         project: &Project,
@@ -93,18 +78,12 @@ impl Bot {
         lasting: Option<std::time::Duration>,
         typed: &crate::slack::Command,
     ) -> Result<Told, String> {
-        if let Some(refusal) = self.may_lock(project, &typed.user, "lock this project").await {
-            return Ok(refusal);
-        }
-        let now = self.engine().clock().now();
-        let lock = Lock {
-            by: Actor::Slack(typed.user.clone()),
-            reason,
-            at: now,
-            until: lasting.and_then(|lasting| now.checked_add_signed(delta(lasting))),
+        let by = Actor::Slack(typed.user.clone());
+        let also = self.once(&typed.id);
+        let turn = match self.0.desk.lock(project, &by, reason, lasting, also).await {
+            Ok(turn) => turn,
+            Err(refusal) => return told(Err(refusal)),
         };
-        let locked = lock::lock(&**self.engine().store(), &project.name, lock, self.once(&typed.id)).await;
-        let turn = locked.map_err(|error| error.to_string())?;
         if let Turn::Done(lock) = &turn {
             self.say(project, text::now_locked(project, lock), &typed.response_url);
         }
@@ -112,14 +91,12 @@ impl Bot {
     }
 
     pub(super) async fn unlock(&self, project: &Project, typed: &crate::slack::Command) -> Result<Told, String> {
-        if let Some(refusal) = self.may_lock(project, &typed.user, "unlock this project").await {
-            return Ok(refusal);
-        }
-        let now = self.engine().clock().now();
-        let unlocked = lock::unlock(&**self.engine().store(), &project.name, now, self.once(&typed.id)).await;
-        let turn = unlocked.map_err(|error| error.to_string())?;
+        let by = Actor::Slack(typed.user.clone());
+        let turn = match self.0.desk.unlock(project, &by, self.once(&typed.id)).await {
+            Ok(turn) => turn,
+            Err(refusal) => return told(Err(refusal)),
+        };
         if let Turn::Done(lock) = &turn {
-            let by = Actor::Slack(typed.user.clone());
             self.say(project, text::now_unlocked(project, lock, &by), &typed.response_url);
         }
         Ok(text::locked(&turn).map_or(Told::Nothing, Told::Privately))

@@ -3,12 +3,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use crate::config::Config;
 use crate::control;
-use crate::control::wire::{Abort, Answer, Decide, Start};
+use crate::control::wire::{Abort, Answer, Decide, Lock, Start};
 use crate::deploy::begin::Wish;
 use crate::deploy::train::Selection;
 use crate::deploy::version::Bump;
@@ -182,6 +183,28 @@ pub enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Lets nobody start a deployment of this project.
+    Lock {
+        /// The project.
+        project: String,
+        /// Why.
+        #[arg(required = true)]
+        reason: Vec<String>,
+        /// How long, such as 2h or 30m [default: until somebody unlocks].
+        #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        lasting: Option<Duration>,
+        /// How it is written, and where the configuration is.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lifts a project's lock.
+    Unlock {
+        /// The project.
+        project: String,
+        /// How it is written, and where the configuration is.
+        #[command(flatten)]
+        common: Common,
+    },
     /// Writes every deployment's events as JSON lines, whether Shipmate runs or not.
     Export(ConfigArgs),
 }
@@ -248,6 +271,21 @@ pub async fn run(command: Command) -> Result<(), Failure> {
                 dry_run,
             };
             common.show(&common.client()?.post(&["start"], &start).await?)
+        }
+        Command::Lock {
+            project,
+            reason,
+            lasting,
+            common,
+        } => {
+            let lock = Lock {
+                reason: reason.join(" "),
+                seconds: lasting.map(|lasting| lasting.as_secs()),
+            };
+            common.show(&common.client()?.post(&["projects", &project, "lock"], &lock).await?)
+        }
+        Command::Unlock { project, common } => {
+            common.show(&common.client()?.post(&["projects", &project, "unlock"], &()).await?)
         }
         Command::Decide {
             id,

@@ -1,17 +1,21 @@
 //! What a login on the machine does: the same acts as in Slack, under the same rules.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::wire::{Answer, Decide, Start};
+use super::wire::{Answer, Decide, Lock, Start};
 use super::{State, text};
 use crate::config::Project;
 use crate::deploy::begin::NotBegun;
 use crate::deploy::decide::{self, About};
+use crate::deploy::lock::Turn;
 use crate::deploy::permits::Permit;
 use crate::deploy::text::{self as sentences, Medium};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::deploy::{Item, Request, Tick, choice};
 use crate::saga::{Actor, run};
+use crate::slack::{Content, Post};
 
 /// Why something wasn't done, in one sentence.
 #[derive(Debug)]
@@ -111,6 +115,53 @@ impl State {
         let aborted = self.desk.abort(id, &by, reason, Vec::new()).await;
         aborted.map_err(|why| self.refusal(project, &by, why))?;
         Ok(done(id, text::aborting(id)))
+    }
+
+    /// Locks a project, and says so in its channel.
+    pub(super) async fn lock(&self, by: Actor, name: &str, lock: Lock) -> Result<Answer, Refusal> {
+        let project = self.project(name)?;
+        let lasting = lock.seconds.map(Duration::from_secs);
+        let turn = self.desk.lock(project, &by, lock.reason, lasting, Vec::new()).await;
+        let turn = turn.map_err(|why| self.refusal(project, &by, why))?;
+        match &turn {
+            Turn::Done(lock) => self.say(project, sentences::now_locked(project, lock)),
+            _ => return Err(Refusal::NotNow(text::not_locked(&turn))),
+        }
+        Ok(Answer {
+            text: text::locked(name),
+            data: json!({ "project": name, "locked": true }),
+        })
+    }
+
+    /// Lifts a project's lock, and says so in its channel.
+    pub(super) async fn unlock(&self, by: Actor, name: &str) -> Result<Answer, Refusal> {
+        let project = self.project(name)?;
+        let turn = self.desk.unlock(project, &by, Vec::new()).await;
+        let turn = turn.map_err(|why| self.refusal(project, &by, why))?;
+        match &turn {
+            Turn::Done(lock) => self.say(project, sentences::now_unlocked(project, lock, &by)),
+            _ => return Err(Refusal::NotNow(text::not_locked(&turn))),
+        }
+        Ok(Answer {
+            text: text::unlocked(name),
+            data: json!({ "project": name, "locked": false }),
+        })
+    }
+
+    /// To the channel, should Slack be there.
+    fn say(&self, project: &Project, content: Content) {
+        let (slack, channel) = (self.slack.clone(), project.channel.clone());
+        tokio::spawn(async move {
+            let post = Post {
+                channel,
+                thread: None,
+                content,
+                metadata: None,
+            };
+            if let Err(error) = slack.post(post).await {
+                tracing::warn!(%error, "a message did not reach its channel");
+            }
+        });
     }
 
     /// Tries again what failed.

@@ -30,13 +30,14 @@ use crate::deploy::view::View;
 use crate::deploy::{Deployments, permits};
 use crate::saga::store::Store;
 use crate::saga::{Actor, Engine, Journal, Record};
+use crate::slack::Slack;
 
 pub mod acts;
 pub mod text;
 pub mod wire;
 
 use acts::Refusal;
-use wire::{Abort, Answer, Complaint, Decide, Latest, Start, Which};
+use wire::{Abort, Answer, Complaint, Decide, Latest, Lock, Start, Which};
 
 /// Longer paths don't fit into a socket's address on any Unix.
 const LONGEST_PATH: usize = 100;
@@ -52,6 +53,8 @@ pub struct State {
     pub planner: Planner,
     /// Where decisions are taken.
     pub desk: Desk,
+    /// Where the channels are told.
+    pub slack: Arc<dyn Slack>,
 }
 
 /// Where the socket of a data directory is.
@@ -145,6 +148,8 @@ fn router(state: State, stop: CancellationToken) -> Router {
         .route("/history", get(history))
         .route("/export", get(export))
         .route("/start", post(start))
+        .route("/projects/{name}/lock", post(lock))
+        .route("/projects/{name}/unlock", post(unlock))
         .route("/deployments/{id}", get(show))
         .route("/deployments/{id}/decide", post(decide))
         .route("/deployments/{id}/abort", post(abort))
@@ -273,6 +278,23 @@ async fn start(
     Json(wish): Json<Start>,
 ) -> Answered {
     state.start(peer.actor()?, wish).await.map(Json)
+}
+
+async fn lock(
+    Shared(state): Shared<State>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Segment(name): Segment<String>,
+    Json(wanted): Json<Lock>,
+) -> Answered {
+    state.lock(peer.actor()?, &name, wanted).await.map(Json)
+}
+
+async fn unlock(
+    Shared(state): Shared<State>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Segment(name): Segment<String>,
+) -> Answered {
+    state.unlock(peer.actor()?, &name).await.map(Json)
 }
 
 async fn decide(

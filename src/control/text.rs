@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Project;
 use crate::deploy::begin::NotBegun;
-use crate::deploy::lock::Obstacle;
+use crate::deploy::lock::{Obstacle, Turn};
 use crate::deploy::permits::Permit;
 use crate::deploy::runbook::Phase;
 use crate::deploy::text::{self as shared, Medium, choice_label, counted, listed};
@@ -255,6 +255,26 @@ pub fn which_plan(view: &View, question: &Question, digest: &str, given: Option<
 pub fn blocked(obstacles: &[Obstacle]) -> String {
     let why = shared::obstacles(obstacles, PLAIN).unwrap_or_default();
     format!("{why} Those in `override` of [projects.permissions] may pass it: --override \"why\".")
+}
+
+/// It is locked now.
+pub fn locked(project: &str) -> String {
+    format!(
+        "{project} is locked: what runs goes on, and nobody can start another. Lift it with: shipmate unlock {project}"
+    )
+}
+
+/// It is free now.
+pub fn unlocked(project: &str) -> String {
+    format!("{project} is unlocked.")
+}
+
+/// Nothing was changed: it stands already as it was wanted.
+pub fn not_locked(turn: &Turn) -> String {
+    match turn {
+        Turn::Held(lock) => shared::obstacle(&Obstacle::Locked(lock.clone()), PLAIN),
+        _ => "It isn't locked.".to_owned(),
+    }
 }
 
 /// Another message was first, or the process is ending.

@@ -50,6 +50,15 @@ pub struct Start {
     pub dry_run: bool,
 }
 
+/// `POST /projects/{name}/lock`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lock {
+    /// In their words.
+    pub reason: String,
+    /// How long, in seconds; `None`: until somebody unlocks.
+    pub seconds: Option<u64>,
+}
+
 /// `POST /deployments/{id}/decide`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decide {

@@ -1,14 +1,17 @@
 //! How a deployment begins, whichever way it is asked for: who may, what stands in the way, and who may pass that.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Desk, Refusal};
-use super::lock::{self, Obstacle};
+use super::lock::{self, Lock, Obstacle, Turn};
 use super::train::Selection;
 use super::version::Bump;
 use super::{Request, permits, write_request};
 use crate::config::Project;
 use crate::saga::Actor;
+use crate::saga::clock::delta;
 use crate::saga::engine::StartError;
 use crate::saga::store::{Op, StoreError};
 
@@ -90,6 +93,53 @@ impl Desk {
                 Err(StartError::Store(error)) => Err(NotBegun::Failed(error.to_string())),
             };
         }
+    }
+
+    /// Locks a project, if this person may; `Err(Refusal::Failed)` if the store does.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn lock(
+        &self,
+        project: &Project,
+        by: &Actor,
+        reason: String,
+        lasting: Option<Duration>,
+        also: Vec<Op>,
+    ) -> Result<Turn, Refusal> {
+        self.may_lock(project, by, "lock this project").await?;
+        let now = self.engine().clock().now();
+        let lock = Lock {
+            by: by.clone(),
+            reason,
+            at: now,
+            until: lasting.and_then(|lasting| now.checked_add_signed(delta(lasting))),
+        };
+        let locked = lock::lock(&**self.engine().store(), &project.name, lock, also).await;
+        locked.map_err(Refusal::Failed)
+    }
+
+    /// Lifts a project's lock, if this person may.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn unlock(&self, project: &Project, by: &Actor, also: Vec<Op>) -> Result<Turn, Refusal> {
+        self.may_lock(project, by, "unlock this project").await?;
+        let now = self.engine().clock().now();
+        let unlocked = lock::unlock(&**self.engine().store(), &project.name, now, also).await;
+        unlocked.map_err(Refusal::Failed)
+    }
+
+    /// Those who may start, and those who may pass locks.
+    async fn may_lock(&self, project: &Project, by: &Actor, what: &'static str) -> Result<(), Refusal> {
+        let permissions = &project.permissions;
+        let mut holders = permissions.start.clone();
+        let others = permissions
+            .r#override
+            .iter()
+            .filter(|id| !permissions.start.contains(id));
+        holders.extend(others.cloned());
+        self.permitted(project, by, permits::either(&holders, what)).await
     }
 
     async fn passes(&self, project: &Project, obstacles: &[Obstacle], wish: &Wish, by: &Actor) -> Result<(), NotBegun> {

@@ -992,7 +992,8 @@ pub fn obstacles(obstacles: &[Obstacle], medium: Medium) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
-fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
+/// A lock or a freeze, in a sentence.
+pub fn obstacle(obstacle: &Obstacle, medium: Medium) -> String {
     match obstacle {
         Obstacle::Locked(lock) => {
             let until = match lock.until {
