@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
+mod decisions;
+mod pages;
 mod stage;
 mod tab;
 

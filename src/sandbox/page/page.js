@@ -196,7 +196,7 @@ function pullRow(pull) {
   const reviews = pull.reviews.map((review) => ({ APPROVED: "✓", CHANGES_REQUESTED: "✗", DISMISSED: "⊘" }[review.state] || "·") + review.user);
   const notes = [pull.draft && "draft", ...pull.labels, ...reviews, ...pull.requested.map((login) => `⏳${login}`)].filter(Boolean);
   return h("li", { class: `pull ${pull.state}` },
-    h("span", { class: "dot", title: pull.state, "aria-label": pull.state }), h("div", {},
+    h("span", { class: "dot", role: "img", title: pull.state, "aria-label": pull.state }), h("div", {},
       h("strong", {}, `#${pull.number} `), pull.title,
       h("small", {}, `${pull.author} → `, h("code", {}, pull.base), " · ", h("code", {}, short(pull.sha)), notes.length ? ` · ${notes.join(" ")}` : "")));
 }
