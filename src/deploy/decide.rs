@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::people::People;
+use super::people::{self, Member, People};
 use super::permits::{self, Permit};
 use super::text::{self, Medium};
 use super::train::Selection;
@@ -61,6 +61,13 @@ pub enum Refusal {
         /// Who may.
         holders: Vec<String>,
     },
+    /// Slack doesn't tell who is in the user groups that may.
+    NotTold {
+        /// As in [`Refusal::MayNot`].
+        what: &'static str,
+        /// The user groups.
+        groups: Vec<String>,
+    },
     /// They started it, and somebody else must approve.
     TwoPeople(Permissions),
     /// The plan is no longer the one they saw.
@@ -74,11 +81,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn may_not(permit: Permit<'_>) -> Self {
-        Self::MayNot {
-            what: permit.what,
-            setting: permit.setting,
-            holders: permit.holders.to_owned(),
+    /// `None`: they may.
+    fn of(permit: Permit<'_>, member: Member) -> Option<Self> {
+        match member {
+            Member::Yes => None,
+            Member::No => Some(Self::MayNot {
+                what: permit.what,
+                setting: permit.setting,
+                holders: permit.holders.to_owned(),
+            }),
+            Member::Unknown => Some(Self::NotTold {
+                what: permit.what,
+                groups: people::groups(permit.holders).cloned().collect(),
+            }),
         }
     }
 }
@@ -166,12 +181,10 @@ impl Desk {
     async fn permit(&self, project: &Project, view: &View, chosen: &str, by: &Actor, key: &str) -> Result<(), Refusal> {
         let permissions = &project.permissions;
         let permit = permits::to_decide(permissions, chosen);
-        let refusal = if !self.is_among(by, permit.holders).await {
-            Refusal::may_not(permit)
-        } else if permits::wants_another(permissions, view, chosen, by) {
-            Refusal::TwoPeople(permissions.clone())
-        } else {
-            return Ok(());
+        let refusal = match Refusal::of(permit, self.member(by, permit.holders).await) {
+            Some(refusal) => refusal,
+            None if permits::wants_another(permissions, view, chosen, by) => Refusal::TwoPeople(permissions.clone()),
+            None => return Ok(()),
         };
         self.note(project, by, &format!("{chosen} {key}"), &refusal).await;
         Err(refusal)
@@ -179,9 +192,14 @@ impl Desk {
 
     /// Whether this person is among those; user groups count in Slack only.
     pub async fn is_among(&self, by: &Actor, holders: &[String]) -> bool {
+        self.member(by, holders).await == Member::Yes
+    }
+
+    async fn member(&self, by: &Actor, holders: &[String]) -> Member {
         match by {
-            Actor::Slack(user) => self.people.among(user, holders).await,
-            by => permits::names(holders, by),
+            Actor::Slack(user) => self.people.member(user, holders).await,
+            by if permits::names(holders, by) => Member::Yes,
+            _ => Member::No,
         }
     }
 
@@ -190,10 +208,9 @@ impl Desk {
     /// # Errors
     /// If they haven't.
     pub async fn permitted(&self, project: &Project, by: &Actor, permit: Permit<'_>) -> Result<(), Refusal> {
-        if self.is_among(by, permit.holders).await {
+        let Some(refusal) = Refusal::of(permit, self.member(by, permit.holders).await) else {
             return Ok(());
-        }
-        let refusal = Refusal::may_not(permit);
+        };
         self.note(project, by, permit.what, &refusal).await;
         Err(refusal)
     }

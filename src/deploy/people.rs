@@ -78,8 +78,7 @@ impl People {
             return Member::Yes;
         }
         let deadline = Instant::now() + PATIENCE;
-        let groups = holders.iter().filter(|holder| holder.starts_with('S'));
-        let members = join_all(groups.map(|group| self.members(group, deadline))).await;
+        let members = join_all(groups(holders).map(|group| self.members(group, deadline))).await;
         let is_in = |members: &Option<Arc<Vec<String>>>| {
             members
                 .as_ref()
@@ -119,6 +118,11 @@ impl People {
         self.groups().entry(id.to_owned()).or_default().failed = Some(now);
         group.known(now, KEPT)
     }
+}
+
+/// The user groups among `holders`.
+pub(super) fn groups(holders: &[String]) -> impl Iterator<Item = &String> {
+    holders.iter().filter(|holder| holder.starts_with('S'))
 }
 
 #[cfg(test)]

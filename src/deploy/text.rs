@@ -759,6 +759,10 @@ pub fn refusal(refusal: &Refusal, medium: Medium) -> String {
                 capitalised(&medium.holders(holders))
             )
         }
+        Refusal::NotTold { what, groups } => format!(
+            "Whether you may {what} can't be told: Slack doesn't say who is in {}. Try again in a minute.",
+            medium.holders(groups)
+        ),
         Refusal::TwoPeople(permissions) => format!(
             "You started this deployment, so somebody else must approve it: {} (`two_person`).",
             medium.holders(&permissions.approve)

@@ -27,6 +27,8 @@ use super::{Credentials, Error, Result};
 const LONG: Duration = Duration::from_secs(5 * 60);
 /// For all others, lazy fetches of a few files included.
 const SHORT: Duration = Duration::from_secs(60);
+/// A connection over which nothing comes for so many seconds is dead: a server that is still thinking says so every few seconds.
+const SILENCE: &str = "30";
 /// Bytes of stderr's end that are kept for people.
 const STDERR_TAIL: usize = 800;
 /// What git gets of our own environment: where programs are, and how the network is reached.
@@ -255,6 +257,8 @@ impl Runner {
 fn settings(url: &Url, header: Option<&Header>) -> Vec<(String, String)> {
     let mut settings: Vec<(String, String)> = [
         ("core.hooksPath", "/dev/null"),
+        ("http.lowSpeedLimit", "1"),
+        ("http.lowSpeedTime", SILENCE),
         ("credential.helper", ""),
         ("http.followRedirects", "false"),
         ("gc.auto", "0"),
@@ -334,8 +338,9 @@ fn tail(text: &str) -> String {
 
 /// Whether another try may help: the network, a server in trouble, or a lock held by another git.
 fn is_transient(message: &str) -> bool {
-    const SIGNS: [&str; 15] = [
+    const SIGNS: [&str; 16] = [
         "Could not resolve host",
+        "Operation too slow",
         "Connection",
         "timed out",
         "Timeout was reached",
@@ -379,6 +384,10 @@ mod tests {
                 true,
             ),
             ("timed out after 1m", true),
+            (
+                "error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec transferred the last 30 seconds",
+                true,
+            ),
             ("fatal: remote-curl: bad line length character: <htm", true),
             ("fatal: the remote end hung up unexpectedly", true),
             (

@@ -66,7 +66,7 @@ impl IntoResponse for Problem {
             Self::Refused(refusal) => {
                 let status = match &refusal {
                     Refusal::MayNot { .. } | Refusal::TwoPeople(_) => StatusCode::FORBIDDEN,
-                    Refusal::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    Refusal::NotTold { .. } | Refusal::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::CONFLICT,
                 };
                 (status, "Nothing was done", text::refusal(&refusal, Medium::Plain))

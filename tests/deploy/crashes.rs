@@ -13,7 +13,7 @@ use shipmate::sandbox::faults::When;
 use crate::mortal::{Death, Point, Sort};
 use crate::stories::{Effects, Played, STORIES, Story, played};
 
-/// Of so many cases one is played by default.
+/// Of so many cases one is played by default. Odd, so that deaths before and after, and one and two of them, are all among them.
 const EVERY: usize = 131;
 /// Cases at once: each waits for git most of the time.
 const AT_ONCE: usize = 4;

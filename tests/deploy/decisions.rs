@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use shipmate::saga::Clock;
 use shipmate::saga::store::Store as _;
+use shipmate::sandbox::faults::{Fault, Kind, When};
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::play::REPO;
 use shipmate::sandbox::slack::DEPLOYS;
@@ -43,6 +45,26 @@ async fn strangers_are_refused_in_private_and_it_stands_in_the_journal() {
         .into_iter()
         .filter(|event| matches!(event, shipmate::saga::Event::Refused { .. }));
     assert_eq!(refusals.count(), 2);
+    undone(stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_slack_does_not_tell_who_is_in_a_group_nobody_is_told_that_they_may_not() {
+    let mut stage = Stage::empty(Scenario::Happy, |_| {}).await;
+    stage.clock = Clock::manual(chrono::Utc::now());
+    stage.lets_time_pass();
+    stage.slack().faults().inject(Fault {
+        matches: "usergroups.users.list".to_owned(),
+        when: When::Before,
+        kind: Kind::NotOk("internal_error".to_owned()),
+        times: 1,
+    });
+    stage.boot().await;
+    let answer = stage.ana().says("/deploy start").await;
+    let told = "Whether you may start a deployment can't be told: Slack doesn't say who is in @deployers. Try again in a minute.";
+    assert!(answer.contains(told), "{answer}");
+    stage.clock.advance(chrono::TimeDelta::minutes(1));
+    stage.plays_to("Confirm").await;
     undone(stage).await;
 }
 

@@ -66,6 +66,38 @@ async fn only_an_open_checkpoint_takes_one_of_its_choices() {
 }
 
 #[tokio::test]
+async fn an_open_checkpoint_keeps_every_signal_and_a_decided_one_takes_none() {
+    let stage = Stage::new();
+    let process = stage.process();
+    let journal = process.start(json!({})).await;
+    sees_open(&journal, "approve").await;
+    let signal = |key: &'static str, by, value| process.engine.signal(&journal, key, by, value, Vec::new());
+    let (anas, bens) = tokio::join!(
+        signal("approve", ana(), json!("vote")),
+        signal("approve", ben(), json!("vote"))
+    );
+    anas.unwrap();
+    bens.unwrap();
+    let signals = || {
+        let history = journal.history();
+        let signals = &history.checkpoint("approve").unwrap().signals;
+        signals.iter().map(|(by, _, _)| by.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(signals(), [ana(), ben()]);
+    assert!(matches!(
+        signal("nothing", ana(), json!("vote")).await,
+        Err(AppendError::Refused(Undecidable::NotOpen))
+    ));
+    process.decide(&journal, "approve", "go").await.unwrap();
+    assert!(matches!(
+        signal("approve", ana(), json!("vote")).await,
+        Err(AppendError::Refused(Undecidable::Decided(_)))
+    ));
+    assert_eq!(signals().len(), 2);
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+}
+
+#[tokio::test]
 async fn an_abort_undoes_from_any_wait_before_the_pivot() {
     for wait in ["wait_for_checks", "approve"] {
         let stage = Stage::new();
