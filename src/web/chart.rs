@@ -114,7 +114,7 @@ pub fn gantt(stretches: &[Stretch]) -> Markup {
     let height = lines.len() as f64 * ROW + ROW;
     let took = |stretches: &[&Stretch]| brief(stretches.iter().map(|stretch| span_of(stretch.from, stretch.to)).sum());
     html! {
-        div.picture {
+        div.picture tabindex="0" role="group" aria-label="Where the time went" {
             svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby="gantt-title gantt-desc" {
                 title id="gantt-title" { "Where the time went" }
                 desc id="gantt-desc" { "One row for each step, from left to right in the " (brief(span_of(from, to))) " of the deployment. The table below has the same numbers." }
@@ -170,7 +170,7 @@ pub fn weeks(stats: &Stats, id: &str) -> Markup {
     let (height, step) = (120.0, WIDTH / stats.weeks.len().max(1) as f64);
     let bar = |releases: usize| releases as f64 / most * (height - 40.0);
     html! {
-        div.picture {
+        div.picture tabindex="0" role="group" aria-label="Releases a week" {
             svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby=(format!("{id}-weeks-title {id}-weeks-desc")) {
                 title id=(format!("{id}-weeks-title")) { "Releases a week" }
                 desc id=(format!("{id}-weeks-desc")) {
@@ -210,7 +210,7 @@ pub fn steps(stats: &Stats, id: &str) -> Markup {
     };
     html! {
         @if !stats.steps.is_empty() {
-            div.picture {
+            div.picture tabindex="0" role="group" aria-label="How long steps take" {
                 svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby=(format!("{id}-steps-title {id}-steps-desc")) {
                     title id=(format!("{id}-steps-title")) { "How long steps take" }
                     desc id=(format!("{id}-steps-desc")) { "One row for each step: a bar for the median, a line up to the 95th percentile. The table below has the same numbers." }

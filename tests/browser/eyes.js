@@ -26,6 +26,15 @@ const hittable = (label) => {
   return one.contains(hit) || [...(one.labels || [])].some((label) => label.contains(hit)) ? at : null;
 };
 
+/** Asked again at each change, and a focus is none: so it is given, should the click have come before the page was ready for it. */
+const focused = (label) => {
+  const one = [...document.querySelectorAll("input, textarea")].find((one) => nameOf(one) === label);
+  one?.focus();
+  return one !== undefined && document.activeElement === one;
+};
+
+const written = (text) => document.activeElement?.value === text;
+
 /** As the server says it, not only as the box was left by a click. */
 const ticked = (item) => [...document.querySelectorAll("input[type=checkbox][checked]")].some((one) => nameOf(one).includes(item));
 
@@ -38,6 +47,7 @@ const whenever = (look) => new Promise((resolve) => {
     resolve(found);
   };
   const observer = new MutationObserver(again);
+  document.addEventListener("input", again);
   observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   again();
 });

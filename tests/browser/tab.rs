@@ -143,7 +143,9 @@ impl Tab {
     /// Types into the field with this label.
     pub async fn writes(&self, label: &str, text: &str) {
         self.presses(label).await;
+        self.finds("focused", label).await;
         self.types(text).await;
+        self.finds("written", text).await;
     }
 
     /// Key by key, into whatever has the focus.
