@@ -121,6 +121,7 @@ impl Shown<'_> {
                     Extent::Whole => div.columns { @for phase in &self.view.phases { (self.steps(phase)) } },
                 }
                 (self.cars())
+                (self.remarks())
                 @if extent == Extent::Whole { (self.left_out()) (self.receipt()) }
                 (self.facts())
             }
@@ -226,7 +227,9 @@ impl Shown<'_> {
                     thead.quiet { tr { th scope="col" { "Number" } th scope="col" { "Title" } th scope="col" { "Why" } } }
                     tbody {
                         @for out in &self.view.excluded {
-                            tr { td.number { a href=(out.url) { "#" (out.number) } } th scope="row" { (out.title) } td { (out.reason.to_string()) } }
+                            tr { td.number {
+                                    @if out.url.is_empty() { "#" (out.number) } @else { a href=(out.url) { "#" (out.number) } }
+                                } th scope="row" { (out.title) } td { (out.reason.to_string()) } }
                         }
                     }
                 }
@@ -243,6 +246,16 @@ impl Shown<'_> {
                 }
             }
         }
+    }
+
+    /// What steps noticed on their way, and whether the merges gave what was rehearsed.
+    fn remarks(&self) -> Markup {
+        let as_rehearsed = self.view.shipped.as_ref().and_then(|shipped| shipped.as_rehearsed);
+        let mut lines = self.view.remarks.clone();
+        if as_rehearsed == Some(false) {
+            lines.insert(0, crate::slack::text::plain(text::NOT_AS_REHEARSED));
+        }
+        warning("Worth knowing", &lines)
     }
 
     fn facts(&self) -> Markup {
