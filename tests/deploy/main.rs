@@ -24,6 +24,7 @@ mod happy_path;
 mod kills;
 mod power_cuts;
 mod restart;
+mod sentences;
 mod soak;
 mod storage;
 mod upgrades;
