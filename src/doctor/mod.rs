@@ -1,7 +1,7 @@
 //! `shipmate check`: looks at everything that a deployment will rest on, changes nothing, and says for each thing that it is well or how to
 //! mend it. Independent looks go side by side, each within a limit; secrets are used and never shown.
 //!
-//! Reading order: [`machine`] (this computer), [`workspace`] (Slack), [`repository`] (GitHub), [`rules`] (what branch rules mean for us).
+//! Reading order: `machine` (this computer), `workspace` (Slack), `repository` (GitHub), `rules` (what branch rules mean for us).
 
 use std::fmt;
 use std::future::Future;

@@ -38,9 +38,10 @@ impl std::str::FromStr for Plan {
 /// People who would wait longer than this in one state have met a bug.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// On such days nothing ships.
-const STOPPED_EARLY: [Scenario; 4] = [
+const STOPPED_EARLY: [Scenario; 5] = [
     Scenario::NoApproved,
     Scenario::NoDeployBranches,
+    Scenario::NoMergeCommits,
     Scenario::Moved,
     Scenario::VersionGone,
 ];
@@ -84,8 +85,7 @@ pub async fn play(
     tokio::time::sleep(Duration::from_millis(50)).await;
     narrator.abort();
     let end = end?;
-    // GitHub doesn't even take back what was done in an API version that has ended.
-    if end == End::Undone && !sandbox.scenario().has(Scenario::VersionGone) {
+    if end == End::Undone {
         if sandbox.github.snapshot(REPO).await != before {
             return Err("undone, but GitHub is not as it was before".to_owned());
         }
@@ -187,16 +187,12 @@ async fn mend(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
         tell("Chloé     runs the failed job again on GitHub");
         return sandbox.github.rerun(REPO).await;
     }
-    let [queue, commits, rights] = [Scenario::MergeQueue, Scenario::NoMergeCommits, Scenario::WorkflowRights]
-        .map(|scenario| sandbox.scenario().has(scenario));
+    let [queue, rights] =
+        [Scenario::MergeQueue, Scenario::WorkflowRights].map(|scenario| sandbox.scenario().has(scenario));
     sandbox.github.knobs(|knobs| {
         if queue {
             tell("Chloé     takes the merge queue off the branch");
             knobs.rules.clear();
-        }
-        if commits {
-            tell("Chloé     switches on merge commits in the repository's settings");
-            knobs.forbidden_methods.clear();
         }
         if rights {
             tell("Chloé     gives the token the workflow right");

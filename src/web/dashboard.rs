@@ -1,5 +1,5 @@
 //! The dashboard's pages and what its buttons do. Everything is drawn here, so that it works without JavaScript; a script of a few lines
-//! fetches the live part again when [`super::stream`] says that something has changed.
+//! fetches the live part again when `stream` says that something has changed.
 
 use std::sync::Arc;
 
