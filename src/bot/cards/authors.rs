@@ -127,11 +127,12 @@ fn skipped(view: &View, audience: &Audience) -> Option<Message> {
     message("skipped".to_owned(), Fate::Skipped, view, &lines, audience)
 }
 
-/// Said once the release is there, after its notes and before the checklist.
+/// Said once the release is there, after its notes and before what is asked about it.
 fn shipped(view: &View, audience: &Audience) -> Option<Message> {
     let asked = view.questions.iter().map(|question| &question.kind);
     let mut asked = asked.chain(view.decisions.iter().map(|decision| &decision.kind));
-    let released = view.state == State::Completed || asked.any(|kind| matches!(kind, QuestionKind::Checklist { .. }));
+    let after = |kind: &QuestionKind| matches!(kind, QuestionKind::Checklist { .. } | QuestionKind::Issues { .. });
+    let released = view.state == State::Completed || asked.any(after);
     let merged = view.cars.iter().filter(|car| car.state == CarState::Merged);
     let lines: Vec<Line<'_>> = merged.map(|car| line(&car.car, String::new())).collect();
     let said = message("shipped".to_owned(), Fate::Shipped, view, &lines, audience);
