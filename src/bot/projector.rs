@@ -26,6 +26,9 @@ use crate::slack::{self, Content, ErrorKind, Metadata, Post, Slack, Ts};
 /// After a failed round Slack is tried again after so many gaps, or what it asks for.
 const GAPS_AFTER_FAILURE: u32 = 4;
 
+/// How long an ending process tries to show what it did last; what Slack doesn't take by then, the next process shows.
+const LAST_WORD: Duration = Duration::from_secs(3);
+
 /// The projector of all deployments.
 #[derive(Clone)]
 pub struct Projector {
@@ -128,15 +131,12 @@ impl Projector {
                 }
                 Err(Halt::Slack(error)) => {
                     tracing::warn!(deployment = %id, %error, "Slack does not show the latest state yet");
-                    match error.kind {
-                        ErrorKind::RateLimited(asked_for) => asked_for,
-                        _ => self.gap * GAPS_AFTER_FAILURE,
-                    }
+                    self.pause_after(&error)
                 }
             };
             let failed = wait != self.gap;
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return self.last_word(&journal, wait).await,
                 () = tokio::time::sleep(wait) => {}
             }
             if failed {
@@ -144,14 +144,32 @@ impl Projector {
             }
             let view = View::of(&id, &journal.history());
             tokio::select! {
-                () = self.stop.cancelled() => {
-                    // What the last events changed is still shown, if Slack answers.
-                    let _ = self.round(&journal).await;
-                    return;
-                }
+                () = self.stop.cancelled() => return self.last_word(&journal, Duration::ZERO).await,
                 _ = length.changed() => {}
                 () = self.until_next_reminder(&view, looked) => {}
             }
+        }
+    }
+
+    /// Shows what the last events changed, after `wait`.
+    async fn last_word(&self, journal: &Journal, mut wait: Duration) {
+        let tries = async {
+            loop {
+                tokio::time::sleep(wait).await;
+                match self.round(journal).await {
+                    Err(Halt::Slack(error)) => wait = self.pause_after(&error),
+                    Ok(_) | Err(Halt::Store(_)) => return,
+                }
+            }
+        };
+        // A post that is cut off stays intended, and is looked for before it is repeated.
+        let _ = tokio::time::timeout(LAST_WORD, tries).await;
+    }
+
+    fn pause_after(&self, error: &slack::Error) -> Duration {
+        match error.kind {
+            ErrorKind::RateLimited(asked_for) => asked_for,
+            _ => self.gap * GAPS_AFTER_FAILURE,
         }
     }
 

@@ -6,6 +6,8 @@
 //! `SHIPMATE_FAULT_EVERY=1 cargo test --test deploy faults -- --nocapture`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -126,6 +128,33 @@ async fn every_call_meets_every_fault_in_one_run() {
     let (calm, _) = played(Story::Complete, |_, _, _| None).await;
     let met = stream::iter(quick()).map(|fault| everything_meets(fault, &calm));
     met.buffer_unordered(4).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_state_lands_even_when_slack_fails_until_the_end() {
+    let (calm, _) = played(Story::AbortAtApprove, |_, _, _| None).await;
+    let mut stage = Story::AbortAtApprove.stage().await;
+    // From the second push on, which deletes the branch, no edit succeeds, and neither do the first two of the process that is told to end.
+    let [undoing, ending] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let gate = {
+        let (undoing, ending, refused) = (undoing, ending.clone(), AtomicUsize::new(0));
+        move |call: &str, nth, when| {
+            undoing.fetch_or(call.ends_with("git-receive-pack") && nth == 2, Relaxed);
+            let strikes = call.contains("chat.update")
+                && when == When::Before
+                && undoing.load(Relaxed)
+                && (!ending.load(Relaxed) || refused.fetch_add(1, Relaxed) < 2);
+            strikes.then(|| Kind::Status(500, "Server Error".to_owned()))
+        }
+    };
+    Arc::<Counter>::default().counts(&stage, gate);
+    stage.boot().await;
+    plays(&stage.sandbox, Story::AbortAtApprove).await;
+    ending.store(true, Relaxed);
+    stage.stop().await;
+    let effects = Effects::of(&stage.sandbox).await;
+    assert!(effects == calm, "{}", effects.against(&calm));
+    stage.closes().await;
 }
 
 /// One call of a story meets one fault.
