@@ -349,6 +349,31 @@ async fn a_store_that_fails_under_a_report_ends_the_process() {
 }
 
 #[tokio::test]
+async fn a_refused_commit_is_no_failure_of_the_store_and_a_failed_one_is() {
+    let stage = Stage::new();
+    let process = stage.process();
+    let journal = process.start(json!({})).await;
+    sees_open(&journal, "approve").await;
+    process.drains().await;
+    let process = stage.dying(Some(Death::BeforeCommit(1)));
+    let journal = process.recover();
+    let open = sees_open(&journal, "approve").await;
+
+    let seen = Op::Claim {
+        key: "seen/click".to_owned(),
+        value: json!(1),
+    };
+    stage.data.commit(vec![seen.clone()]).await.unwrap();
+    let decide = |also| process.engine.decide(&journal, &open.key, "go", ana(), json!({}), also);
+    let again = decide(vec![seen]).await.unwrap_err();
+    assert!(matches!(again, AppendError::Store(StoreError::Taken { .. })), "{again:?}");
+    assert_eq!(journal.failed(), None);
+    let failed = decide(Vec::new()).await.unwrap_err();
+    assert!(matches!(failed, AppendError::Store(StoreError::Failed(_))), "{failed:?}");
+    assert!(matches!(journal.failed(), Some(StoreError::Failed(_))));
+}
+
+#[tokio::test]
 async fn an_abort_works_where_the_workflow_can_not_go_on() {
     let stage = Stage::new();
     let process = stage.process();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::saga::engine::StartError;
@@ -323,4 +324,31 @@ async fn a_step_costs_one_commit() {
     let steps = journal.history().steps().len() as u64;
     // Besides: the start, one report of the wait, the end.
     assert_eq!(stage.data.commits(), steps + 3);
+}
+
+#[tokio::test]
+async fn an_end_is_counted_with_its_kind_and_how_long_it_took() {
+    crate::metrics::install();
+    let stage = Stage::new();
+    let process = stage.process();
+    let id = process.engine.start("counted", ana(), json!({}), Vec::new()).await.unwrap();
+    let journal = process.engine.journal(&id).unwrap().unwrap();
+    sees_open(&journal, "approve").await;
+    stage.clock.advance(TimeDelta::minutes(7));
+    process.decide(&journal, "approve", "go").await.unwrap();
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+    process.drains().await;
+    let metrics = crate::metrics::rendered();
+    let of_it: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.contains(r#"project="counted",end="completed""#) && !line.contains("_bucket"))
+        .collect();
+    assert_eq!(
+        of_it,
+        [
+            r#"shipmate_deployments_total{project="counted",end="completed"} 1"#,
+            r#"shipmate_deployment_duration_seconds_sum{project="counted",end="completed"} 420"#,
+            r#"shipmate_deployment_duration_seconds_count{project="counted",end="completed"} 1"#,
+        ]
+    );
 }
