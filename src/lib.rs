@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`metrics`] | what every layer counts and times |
+//! | [`requests`] | what GitHub calls the requests that changed it, on their way into the journal |
 //! | [`saga`] | the engine: journaled steps, checkpoints, unwinding; knows none of its neighbours |
 //! | [`git`], [`github`], [`slack`] | the outside world behind narrow traits |
 //! | [`config`] | settings and secrets |
@@ -28,6 +29,7 @@ pub mod doctor;
 pub mod git;
 pub mod github;
 pub mod metrics;
+pub mod requests;
 pub mod saga;
 pub mod sandbox;
 pub mod slack;

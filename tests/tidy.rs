@@ -12,12 +12,13 @@ use shipmate::slack::client::METHODS;
 /// Each module with what it may use, in reading order. A new module gets its row here.
 const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
-    ("github", &["metrics"]),
+    ("requests", &[]),
+    ("github", &["metrics", "requests"]),
     ("git", &[]),
-    ("saga", &["metrics"]),
+    ("saga", &["metrics", "requests"]),
     ("slack", &["metrics"]),
     ("config", &["github"]),
-    ("deploy", &["config", "saga", "git", "github", "slack"]),
+    ("deploy", &["requests", "config", "saga", "git", "github", "slack"]),
     ("bot", &["config", "saga", "git", "github", "slack", "deploy"]),
     (
         "web",
@@ -25,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "control",
-        &["config", "saga", "git", "github", "slack", "deploy", "bot"],
+        &["requests", "config", "saga", "git", "github", "slack", "deploy", "bot"],
     ),
     ("doctor", &["config", "git", "github", "slack", "deploy"]),
     ("cli", &["config", "saga", "deploy", "control"]),

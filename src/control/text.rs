@@ -11,6 +11,7 @@ use crate::deploy::text::{self as shared, Medium, choice_label, counted, listed}
 use crate::deploy::train::Plan;
 use crate::deploy::view::{Question, QuestionKind, Stand, View};
 use crate::deploy::{choice, runbook};
+use crate::requests::Request;
 use crate::saga::{Actor, Event, History};
 
 const PLAIN: Medium = Medium::Plain;
@@ -85,11 +86,18 @@ pub fn history(views: &[View]) -> String {
 
 /// A deployment and all its events.
 pub fn shown(view: &View, history: &History) -> String {
-    let records = history.records().iter();
-    let events = records.map(|record| format!("  {}  {}", moment(record.at), event(&record.event)));
     let mut lines = vec![status(view), String::new()];
-    lines.extend(events);
+    for record in history.records() {
+        lines.push(format!("  {}  {}", moment(record.at), event(&record.event)));
+        lines.extend(record.event.requests().iter().map(request));
+    }
     lines.join("\n")
+}
+
+/// A request of the event above, below its words.
+fn request(request: &Request) -> String {
+    let what = PLAIN.quote(&request.what);
+    format!("{:27}{what}, request {}", "", PLAIN.quote(&request.id))
 }
 
 fn moment(at: DateTime<Utc>) -> String {
@@ -101,6 +109,7 @@ fn event(event: &Event) -> String {
     let person = |actor: &Actor| PLAIN.person(actor);
     let line = match event {
         Event::SagaStarted { by, .. } => format!("started by {}", person(by)),
+        Event::SagaRecovered { version } => format!("Shipmate {version} was started and went on"),
         Event::StepStarted { key, attempt: 1, .. } => format!("{key}: {}", title(key)),
         Event::StepStarted { key, attempt, .. } => format!("{key}: attempt {attempt}"),
         Event::StepProgressed { key, .. } => format!("{key}: still at it"),
@@ -108,10 +117,13 @@ fn event(event: &Event) -> String {
             key, observed: true, ..
         } => format!("{key}: found done"),
         Event::StepCompleted { key, .. } => format!("{key}: done"),
-        Event::StepFailed { key, error, retry_at } => match retry_at {
+        Event::StepFailed {
+            key, error, retry_at, ..
+        } => match retry_at {
             Some(at) => format!("{key}: failed: {error} (again at {})", moment(*at)),
             None => format!("{key}: failed: {error}"),
         },
+        Event::StepSuspended { key, .. } => format!("{key}: suspended, because Shipmate was stopping"),
         Event::StepSkipped { key } => format!("{key}: skipped"),
         Event::CheckpointOpened { key, choices, .. } => format!("{key}: waits for {}", listed(choices, "or")),
         Event::CheckpointDecided {
@@ -131,8 +143,8 @@ fn event(event: &Event) -> String {
         },
         Event::UnwindStarted { reason } => format!("undoing: {reason}"),
         Event::CompensationStarted { key } => format!("{key}: taking it back"),
-        Event::CompensationCompleted { key, receipt } => format!("{key}: taken back: {}", receipt.join("; ")),
-        Event::CompensationFailed { key, error } => format!("{key}: can't be taken back: {error}"),
+        Event::CompensationCompleted { key, receipt, .. } => format!("{key}: taken back: {}", receipt.join("; ")),
+        Event::CompensationFailed { key, error, .. } => format!("{key}: can't be taken back: {error}"),
         Event::SagaFinished { outcome } => format!("ended: {outcome:?}").to_lowercase(),
     };
     // A title or an error with control characters must not move the reader's cursor.

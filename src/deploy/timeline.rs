@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::text::{self, Medium};
 use super::{Tick, choice};
+use crate::requests::Request;
 use crate::saga::{Actor, Event, History, Outcome};
 
 /// One line.
@@ -27,6 +28,8 @@ pub struct Moment {
     pub took: Option<(Span, Duration)>,
     /// More lines: an error, a receipt. Written by the world.
     pub detail: Vec<String>,
+    /// What was asked of GitHub for it.
+    pub requests: Vec<Request>,
     /// A beginning, which its end will say again.
     pub quiet: bool,
 }
@@ -75,6 +78,7 @@ pub fn timeline(history: &History) -> Vec<Moment> {
             },
             by: told.by,
             detail: told.detail,
+            requests: record.event.requests().to_vec(),
             quiet: begins(&record.event).is_some(),
         });
     }
@@ -87,6 +91,7 @@ fn key(event: &Event) -> Option<&str> {
         | Event::StepProgressed { key, .. }
         | Event::StepCompleted { key, .. }
         | Event::StepFailed { key, .. }
+        | Event::StepSuspended { key, .. }
         | Event::StepSkipped { key }
         | Event::CheckpointOpened { key, .. }
         | Event::CheckpointDecided { key, .. }
@@ -95,6 +100,7 @@ fn key(event: &Event) -> Option<&str> {
         | Event::CompensationCompleted { key, .. }
         | Event::CompensationFailed { key, .. } => Some(key),
         Event::SagaStarted { .. }
+        | Event::SagaRecovered { .. }
         | Event::Refused { .. }
         | Event::AbortRequested { .. }
         | Event::UnwindStarted { .. }
@@ -156,6 +162,10 @@ fn told(history: &History, event: &Event) -> Option<Told> {
     Some(match event {
         Event::StepProgressed { .. } => return None,
         Event::SagaStarted { by, .. } => Told::new("🚂", "deployment started").by(by),
+        Event::SagaRecovered { version } => Told::new(
+            "🔌",
+            format!("Shipmate was restarted and went on from here (version {version})"),
+        ),
         Event::StepStarted { attempt: 1, .. } => Told::new("▫️", "started"),
         Event::StepStarted { attempt, .. } => Told::new("🔁", format!("attempt {attempt} started")),
         Event::StepCompleted { observed: false, .. } => Told::end(Span::Work, "✅", "done"),
@@ -169,6 +179,7 @@ fn told(history: &History, event: &Event) -> Option<Told> {
             None => Told::end(Span::Failure, "⚠️", "failed"),
         }
         .with([error.clone()]),
+        Event::StepSuspended { .. } => Told::new("⏸️", "suspended, because Shipmate was stopping"),
         Event::StepSkipped { .. } => Told::new("⏭️", "skipped"),
         Event::CheckpointOpened { choices, data, .. } => {
             let labels: Vec<String> = choices
@@ -245,13 +256,15 @@ mod tests {
                 .as_ref()
                 .map(|by| Medium::Plain.person(by))
                 .unwrap_or_default();
+            let ids: Vec<_> = moment.requests.iter().map(|request| request.id.as_str()).collect();
             let took = moment.took.map(|(_, took)| text::lasting(took)).unwrap_or_default();
             format!(
-                "{}|{}|{}|{who}|{took}|{}",
+                "{}|{}|{}|{who}|{took}|{}|{}",
                 moment.mark,
                 moment.key.as_deref().unwrap_or_default(),
                 moment.what,
-                moment.detail.join(" / ")
+                moment.detail.join(" / "),
+                ids.join(" ")
             )
         };
         timeline(&history).iter().map(line).collect::<Vec<_>>().join("\n")
@@ -264,6 +277,13 @@ mod tests {
             effect: Effect::Compensable,
             input: Value::Null,
             attempt,
+        }
+    }
+
+    fn request(id: &str) -> Request {
+        Request {
+            what: "PUT /: 200".to_owned(),
+            id: id.to_owned(),
         }
     }
 
@@ -283,12 +303,21 @@ mod tests {
                 key: key("push_deploy_branch"),
                 error: "GitHub said 502 [request AB:1]".to_owned(),
                 retry_at: Some(DateTime::UNIX_EPOCH),
+                requests: Vec::new(),
             },
             started("push_deploy_branch", 2),
+            Event::StepSuspended {
+                key: key("push_deploy_branch"),
+                requests: vec![request("1")],
+            },
+            Event::SagaRecovered {
+                version: "1.2.3".to_owned(),
+            },
             Event::StepCompleted {
                 key: key("push_deploy_branch"),
                 output: Value::Null,
                 observed: true,
+                requests: vec![request("2"), request("3")],
             },
             Event::CheckpointOpened {
                 key: key("post_release_checklist"),
@@ -318,24 +347,27 @@ mod tests {
             Event::CompensationCompleted {
                 key: key("push_deploy_branch"),
                 receipt: vec!["the branch is gone".to_owned()],
+                requests: Vec::new(),
             },
             Event::SagaFinished {
                 outcome: Outcome::Undone,
             },
         ]);
         insta::assert_snapshot!(told, @r"
-        🚂||deployment started|@U0ANA||
-        ▫️|push_deploy_branch|started|||
-        🔁|push_deploy_branch|did not work; tried again at 00:00:00||7 s|GitHub said 502 [request AB:1]
-        🔁|push_deploy_branch|attempt 2 started|||
-        ✅|push_deploy_branch|attempt 2: had been done: found by looking||7 s|
-        ⏳|post_release_checklist|people were asked|||
-        👉|post_release_checklist|ticked “Look”|@U0ANA||
-        🚫||refused: abort a deployment|@U0EVE||You may not.
-        👉||asked to undo everything|@U0ANA||not today
-        ▫️|push_deploy_branch|undoing started|||
-        ↩️|push_deploy_branch|undone||7 s|the branch is gone
-        ↩️||deployment undone|||
+        🚂||deployment started|@U0ANA|||
+        ▫️|push_deploy_branch|started||||
+        🔁|push_deploy_branch|did not work; tried again at 00:00:00||7 s|GitHub said 502 [request AB:1]|
+        🔁|push_deploy_branch|attempt 2 started||||
+        ⏸️|push_deploy_branch|suspended, because Shipmate was stopping||||1
+        🔌||Shipmate was restarted and went on from here (version 1.2.3)||||
+        ✅|push_deploy_branch|attempt 2: had been done: found by looking||21 s||2 3
+        ⏳|post_release_checklist|people were asked||||
+        👉|post_release_checklist|ticked “Look”|@U0ANA|||
+        🚫||refused: abort a deployment|@U0EVE||You may not.|
+        👉||asked to undo everything|@U0ANA||not today|
+        ▫️|push_deploy_branch|undoing started||||
+        ↩️|push_deploy_branch|undone||7 s|the branch is gone|
+        ↩️||deployment undone||||
         ");
     }
 }

@@ -10,9 +10,12 @@ use serde_json::Value;
 
 use super::{Error, ErrorKind, Result};
 use crate::metrics;
+use crate::requests;
 
 pub(super) const API_VERSION: &str = "2022-11-28";
 pub(super) const USER_AGENT: &str = concat!("shipmate/", env!("CARGO_PKG_VERSION"));
+/// What GitHub calls a request: its support finds it by that.
+const REQUEST_ID: &str = "x-github-request-id";
 /// GitHub gives up on a request after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A secondary limit without `Retry-After` asks for at least a minute.
@@ -94,6 +97,13 @@ pub(super) fn note_request(method: &reqwest::Method, response: Option<&reqwest::
     }
 }
 
+/// For the journal of whatever step asked.
+pub(super) fn note_write(request: &str, response: &reqwest::Response) {
+    if let Some(id) = header(response.headers(), REQUEST_ID) {
+        requests::note(format!("{request}: {}", response.status().as_u16()), id);
+    }
+}
+
 pub(super) fn note_sunset(request: &str, headers: &HeaderMap) {
     static SAID: std::sync::Once = std::sync::Once::new();
     let sunset = header(headers, "sunset").or_else(|| header(headers, "deprecation"));
@@ -150,7 +160,7 @@ pub(super) async fn read_error(request: &str, response: reqwest::Response) -> Er
         status: Some(status.as_u16()),
         message,
         documentation_url: body["documentation_url"].as_str().map(str::to_owned),
-        request_id: header(&headers, "x-github-request-id").map(str::to_owned),
+        request_id: header(&headers, REQUEST_ID).map(str::to_owned),
     }
 }
 

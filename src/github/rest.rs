@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::answers;
 use super::auth::TokenSource;
 use super::http::{
-    API_VERSION, USER_AGENT, http_client, malformed, note_request, note_sunset, read_error, read_json,
+    API_VERSION, USER_AGENT, http_client, malformed, note_request, note_sunset, note_write, read_error, read_json,
     unreachable_error,
 };
 use super::*;
@@ -286,6 +286,9 @@ impl RestGitHub {
             )
             .await;
         *next = Some(Instant::now() + self.write_gap);
+        if let Ok(response) = &sent {
+            note_write(&request, response);
+        }
         sent
     }
 

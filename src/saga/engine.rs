@@ -257,7 +257,7 @@ impl<F: Workflow> Engine<F> {
         let engine = self.clone();
         let span = tracing::error_span!("deployment", deployment = core.journal.id());
         let driving = async move {
-            if let Err(error) = engine.drive(core).await {
+            if let Err(error) = engine.take_over(core).await {
                 engine.fail(&error);
             }
         };
@@ -305,6 +305,25 @@ impl<F: Workflow> Engine<F> {
             first
         });
         self.inner.drain.cancel();
+    }
+
+    /// One saga that another process may have begun: that is journaled together with whatever happens next, so that starting costs no commit
+    /// and a process that starts again and again writes nothing.
+    async fn take_over(&self, core: Core) -> Result<(), StoreError> {
+        let last = core
+            .journal
+            .history()
+            .records()
+            .last()
+            .map(|record| record.event.clone());
+        if !matches!(
+            last,
+            None | Some(Event::SagaStarted { .. } | Event::SagaRecovered { .. })
+        ) {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            core.journal.append_with_next(Event::SagaRecovered { version }).await;
+        }
+        self.drive(core).await
     }
 
     /// One saga, to its end or the process's.

@@ -181,7 +181,9 @@ impl History {
             Event::StepCompleted { key, output, .. } => {
                 self.update(key, at, |step| step.phase = StepPhase::Completed(output.clone()));
             }
-            Event::StepFailed { key, error, retry_at } => self.update(key, at, |step| {
+            Event::StepFailed {
+                key, error, retry_at, ..
+            } => self.update(key, at, |step| {
                 match retry_at {
                     Some(_) => step.failures += 1,
                     None => {
@@ -243,16 +245,19 @@ impl History {
             Event::CompensationStarted { key } => {
                 self.update(key, at, |step| step.compensation = Compensation::Started)
             }
-            Event::CompensationCompleted { key, receipt } => {
+            Event::CompensationCompleted { key, receipt, .. } => {
                 self.update(key, at, |step| {
                     step.compensation = Compensation::Completed(receipt.clone())
                 });
             }
-            Event::CompensationFailed { key, error } => {
+            Event::CompensationFailed { key, error, .. } => {
                 self.update(key, at, |step| step.compensation = Compensation::Failed(error.clone()));
             }
             Event::SagaFinished { outcome } => self.outcome = Some(*outcome),
-            Event::SagaStarted { .. } | Event::Refused { .. } => {}
+            Event::SagaStarted { .. }
+            | Event::SagaRecovered { .. }
+            | Event::StepSuspended { .. }
+            | Event::Refused { .. } => {}
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use super::clock::Clock;
 use super::history::History;
 use super::store::{Op, Store, StoreError};
+use crate::requests::Request;
 
 /// Version of the events' shape; a journal of a later one is refused, never misread.
 pub const SCHEMA: u32 = 1;
@@ -58,6 +59,11 @@ pub enum Event {
         /// The request and a snapshot of the configuration.
         input: Value,
     },
+    /// The process that ran it has ended, and another goes on.
+    SagaRecovered {
+        /// Which Shipmate that is.
+        version: String,
+    },
     /// The intent: durable before the step acts.
     StepStarted {
         /// Its place in this run.
@@ -87,6 +93,9 @@ pub enum Event {
         /// It had happened before this attempt: found by looking.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         observed: bool,
+        /// What this attempt asked of other systems.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requests: Vec<Request>,
     },
     /// An attempt that failed.
     StepFailed {
@@ -96,6 +105,17 @@ pub enum Event {
         error: String,
         /// When it is tried again by itself; `None`: it isn't.
         retry_at: Option<DateTime<Utc>>,
+        /// What this attempt asked of other systems.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requests: Vec<Request>,
+    },
+    /// The process ended in the middle of an attempt (or of taking the step back) that had asked something of other systems. Only a note: the
+    /// step is in doubt with it or without.
+    StepSuspended {
+        /// The step.
+        key: String,
+        /// What it had asked.
+        requests: Vec<Request>,
     },
     /// A person chose to go on without it.
     StepSkipped {
@@ -170,6 +190,9 @@ pub enum Event {
         key: String,
         /// What was read back from the world, line by line.
         receipt: Vec<String>,
+        /// What it asked of other systems, failed tries included.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requests: Vec<Request>,
     },
     /// It could not be taken back; the others still are.
     CompensationFailed {
@@ -177,12 +200,29 @@ pub enum Event {
         key: String,
         /// One sentence.
         error: String,
+        /// What it asked of other systems.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        requests: Vec<Request>,
     },
     /// The last event.
     SagaFinished {
         /// How.
         outcome: Outcome,
     },
+}
+
+impl Event {
+    /// What was asked of other systems until then.
+    pub fn requests(&self) -> &[Request] {
+        match self {
+            Self::StepCompleted { requests, .. }
+            | Self::StepFailed { requests, .. }
+            | Self::StepSuspended { requests, .. }
+            | Self::CompensationCompleted { requests, .. }
+            | Self::CompensationFailed { requests, .. } => requests,
+            _ => &[],
+        }
+    }
 }
 
 /// How the saga called a step; journaled, because unwinding depends on it.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::metrics;
+use crate::requests;
 
 use super::clock::delta;
 use super::history::{CheckpointState, Decided, History, StepPhase};
@@ -197,7 +198,8 @@ impl<W: Send + Sync + 'static> Saga<W> {
             let attention = format!("attention/{key}/{round}");
             // A question that has been asked is answered before anything is tried.
             if self.history().checkpoint(&attention).is_none() {
-                let error = match self.once(&key, effect, &step, round).await {
+                let once = requests::collecting(self.once(&key, effect, &step, round));
+                let error = match once.await {
                     Err(Stop::Failed { error, .. }) if self.history().past_pivot() => error,
                     other => return other,
                 };
@@ -253,7 +255,10 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 Err(failed) => failed,
             };
             let (error, wait) = match failed {
-                StepError::Suspended => return Err(Stop::Suspended),
+                StepError::Suspended => {
+                    self.note_suspended(key).await;
+                    return Err(Stop::Suspended);
+                }
                 StepError::Permanent(error) => (error, None),
                 StepError::Transient { message, retry_after } => {
                     let failures = self.history().step(key).map_or(0, |state| state.failures);
@@ -266,6 +271,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 key: key.to_owned(),
                 error: error.clone(),
                 retry_at,
+                requests: requests::taken(),
             })
             .await?;
             match wait {
@@ -430,12 +436,23 @@ impl<W: Send + Sync + 'static> Saga<W> {
             output: to_value(&output)
                 .map_err(|error| Stop::Drift(format!("the output of `{key}` can't be written: {error}")))?,
             observed,
+            requests: requests::taken(),
         };
         self.core.journal.append_with_next(event).await;
         let now = self.core.journal.clock().now();
         let began = self.history().step(key).map_or(now, |state| state.first_started);
         metrics::step_done(key, (now - began).to_std().unwrap_or_default());
         Ok(output)
+    }
+
+    /// Keeps what a suspended attempt had asked. Whoever suspends the saga makes it durable.
+    pub(super) async fn note_suspended(&self, key: &str) {
+        let requests = requests::taken();
+        if !requests.is_empty() {
+            let key = key.to_owned();
+            let event = Event::StepSuspended { key, requests };
+            self.core.journal.append_with_next(event).await;
+        }
     }
 
     async fn wait_to_retry(&self, effect: Effect, wait: Duration) -> Result<(), Stop> {

@@ -7,4 +7,5 @@ mod decisions;
 mod failures;
 mod logs;
 mod recovery;
+mod requests;
 mod toy;

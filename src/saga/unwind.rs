@@ -9,6 +9,7 @@ use super::history::{Compensation, StepPhase, StepState};
 use super::journal::{Effect, Event};
 use super::run::{Saga, Stop, attempt_span};
 use super::step::{Context, Registry, StepError};
+use crate::requests;
 
 impl<W: Send + Sync + 'static> Saga<W> {
     /// Takes back every compensable step that was started. Goes on where it was after a crash.
@@ -37,7 +38,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let steps: Vec<StepState> = history.steps().iter().filter(unsettled).cloned().collect();
         drop(history);
         for step in steps.iter().rev() {
-            self.take_back(registry, step).await?;
+            requests::collecting(self.take_back(registry, step)).await?;
         }
         Ok(())
     }
@@ -51,7 +52,11 @@ impl<W: Send + Sync + 'static> Saga<W> {
             );
             self.core
                 .journal
-                .append(Event::CompensationFailed { key, error })
+                .append(Event::CompensationFailed {
+                    key,
+                    error,
+                    requests: Vec::new(),
+                })
                 .await?;
             return Ok(());
         };
@@ -68,6 +73,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let mut failed = 0;
         let error = loop {
             if self.core.drain.is_cancelled() {
+                self.note_suspended(&key).await;
                 return Err(Stop::Suspended);
             }
             // A bug in taking one step back must not keep the others.
@@ -81,11 +87,15 @@ impl<W: Send + Sync + 'static> Saga<W> {
             });
             let (message, retry_after) = match undone {
                 Ok(receipt) => {
-                    let done = Event::CompensationCompleted { key, receipt };
+                    let requests = requests::taken();
+                    let done = Event::CompensationCompleted { key, receipt, requests };
                     self.core.journal.append_with_next(done).await;
                     return Ok(());
                 }
-                Err(StepError::Suspended) => return Err(Stop::Suspended),
+                Err(StepError::Suspended) => {
+                    self.note_suspended(&key).await;
+                    return Err(Stop::Suspended);
+                }
                 Err(StepError::Permanent(message)) => break message,
                 Err(StepError::Transient { message, retry_after }) => (message, retry_after),
             };
@@ -95,16 +105,18 @@ impl<W: Send + Sync + 'static> Saga<W> {
             };
             span.in_scope(|| tracing::warn!(error = %message, "taking back failed; trying again"));
             tokio::select! {
-                () = self.core.drain.cancelled() => return Err(Stop::Suspended),
+                () = self.core.drain.cancelled() => {
+                    self.note_suspended(&key).await;
+                    return Err(Stop::Suspended);
+                }
                 () = self.core.journal.clock().sleep(wait) => {}
             }
         };
         let span = attempt_span(self.id(), &step.key, failed.max(1));
         span.in_scope(|| tracing::error!(%error, "could not be taken back"));
-        self.core
-            .journal
-            .append(Event::CompensationFailed { key, error })
-            .await?;
+        let requests = requests::taken();
+        let failed = Event::CompensationFailed { key, error, requests };
+        self.core.journal.append(failed).await?;
         Ok(())
     }
 }

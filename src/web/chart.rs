@@ -245,6 +245,7 @@ mod tests {
             by: None,
             took: took.map(|span| (span, Duration::ZERO)),
             detail: Vec::new(),
+            requests: Vec::new(),
             quiet: took.is_none(),
         }
     }

@@ -209,6 +209,9 @@ fn moment_line(moment: &Moment, names: &Names) -> Markup {
                 (moment.what)
                 @if let Some(by) = &moment.by { " · " b { (names.person(by)) } }
                 @for line in &moment.detail { p.detail { (names.sentence(line)) } }
+                @if !moment.requests.is_empty() { ul.requests { @for request in &moment.requests {
+                    li { (request.what) " " code { (request.id) } }
+                } } }
             }
             span.took { @if let Some((_, took)) = moment.took { (brief(took)) } }
         }

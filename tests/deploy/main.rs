@@ -23,6 +23,7 @@ mod guard;
 mod happy_path;
 mod kills;
 mod power_cuts;
+mod requests;
 mod restart;
 mod sentences;
 mod soak;

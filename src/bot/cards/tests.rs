@@ -117,6 +117,7 @@ fn everything(texts: &[String], excluded: usize) -> Vec<Content> {
                 key: key.to_owned(),
                 error: failed.clone(),
                 retry_at: None,
+                requests: Vec::new(),
             },
         ]
     };

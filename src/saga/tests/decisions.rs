@@ -251,6 +251,7 @@ async fn a_refused_commit_loses_no_outcome_that_waits() {
         key: key.to_owned(),
         output: Value::Null,
         observed: false,
+        requests: Vec::new(),
     };
     let taken = vec![Op::Claim {
         key: "count/web".to_owned(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::requests;
 use crate::saga::history::CheckpointState;
 use crate::saga::retry::RetryPolicy;
 use crate::saga::run::Skippable;
@@ -30,6 +31,8 @@ pub enum Fault {
     Before(StepError),
     /// It takes effect, and the reply is lost.
     After(StepError),
+    /// It takes effect, which takes an hour to show.
+    Slow,
     /// Looking for the effect fails.
     Looking(StepError),
     /// The code has a bug.
@@ -210,6 +213,7 @@ impl World {
         self.life.until_end().await;
         change();
         self.outside.effects.lock().unwrap().push(name.to_owned());
+        requests::note(name.to_owned(), &format!("R{number}"));
         if self.life.death == Some(Death::AfterEffect(number)) {
             self.life.end();
         }
@@ -236,7 +240,15 @@ macro_rules! makes {
             type Output = ();
 
             async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
-                cx.world.make(cx.key(), &self.thing).await
+                let slow = cx
+                    .world
+                    .outside
+                    .meet(cx.key(), |fault| matches!(fault, Fault::Slow));
+                cx.world.make(cx.key(), &self.thing).await?;
+                match slow {
+                    Some(_) => cx.pause(Duration::from_secs(3600)).await,
+                    None => Ok(()),
+                }
             }
 
             async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<()>, StepError> {
