@@ -168,7 +168,11 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     tokio::spawn(bot.clone().serve_the_queues(stop.clone()));
     let bot = Arc::new(bot);
     let (socket, slack_routes) = match secrets.slack {
-        SlackSecret::AppToken(token) => (Some(SocketMode::start(&config.slack.api_url, token, bot)), None),
+        SlackSecret::AppToken(token) => {
+            let socket = SocketMode::start(&config.slack.api_url, token, bot).await;
+            let socket = socket.map_err(|error| format!("Socket Mode can't be started: {error}"))?;
+            (Some(socket), None)
+        }
         SlackSecret::SigningSecret(secret) => (None, Some(http::router(secret, bot))),
     };
     let connected = socket.as_ref().map(SocketMode::connected);

@@ -134,7 +134,9 @@ fn client(slack: &SlackDouble) -> SlackClientApi {
 async fn the_bots_own_client_over_socket_mode() {
     let slack = slack(Options::default()).await;
     let bot = Arc::new(Bot::default());
-    let socket = SocketMode::start(&slack.api_url(), SecretString::from(slack.app_token()), bot.clone());
+    let socket = SocketMode::start(&slack.api_url(), SecretString::from(slack.app_token()), bot.clone())
+        .await
+        .unwrap();
     soon("a line", socket.connected().wait_for(|connected| *connected))
         .await
         .unwrap();
