@@ -15,8 +15,9 @@ use super::history::History;
 use super::store::{Op, Store, StoreError};
 use crate::requests::Request;
 
-/// Version of the events' shape; a journal of a later one is refused, never misread.
-pub const SCHEMA: u32 = 1;
+/// Version of the events' shape; a journal of a later one is refused, never misread. 2 added `saga_recovered`, `step_suspended` and the
+/// requests of an attempt.
+pub const SCHEMA: u32 = 2;
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

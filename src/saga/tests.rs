@@ -6,6 +6,7 @@ mod crashes;
 mod decisions;
 mod failures;
 mod logs;
+mod poll;
 mod recovery;
 mod requests;
 mod toy;

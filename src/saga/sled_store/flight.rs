@@ -113,6 +113,12 @@ impl Flights {
         Ok(())
     }
 
+    /// How many are open.
+    #[cfg(test)]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
     /// Lets go of a recorder that is about to be moved.
     pub fn close(&mut self, saga: &str) {
         self.open.remove(saga);

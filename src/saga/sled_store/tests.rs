@@ -8,9 +8,9 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::journal::{Actor, Event, Outcome, Record};
+use super::super::journal::{Actor, Event, Outcome, Record, SCHEMA};
 use super::super::store::{Memory, Op, Store, StoreError};
-use super::{SledStore, import, journals};
+use super::{SledStore, flight, import, journals};
 
 fn record(seq: u64, event: Event) -> Record {
     Record {
@@ -420,20 +420,91 @@ async fn a_retired_journal_is_no_damage_however_far_the_retiring_got() {
 }
 
 #[tokio::test]
+async fn a_journal_stays_where_its_recorder_can_not_be_archived() {
+    let dir = filled(3).await;
+    // Something else has its place.
+    fs::create_dir_all(dir.path().join("flight/archive/api-1.jsonl/kept")).unwrap();
+    let store = SledStore::open(dir.path()).unwrap();
+    assert!(store.retire("api-1").await.is_err());
+    assert!(!store.load("api-1").unwrap().is_empty());
+    assert!(dir.path().join("flight/api-1.jsonl").exists());
+}
+
+#[test]
+fn only_what_does_not_match_its_journal_is_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("web-3.jsonl");
+    let is_behind = |length| {
+        let witness = flight::witness(&file).unwrap_or_default();
+        flight::is_behind(&file, &witness, length)
+    };
+    assert!(is_behind(2), "it is missing");
+    fs::write(&file, "{}\n{}\n").unwrap();
+    assert!(!is_behind(2));
+    assert!(is_behind(3));
+    fs::write(&file, "{}\n{}\n{").unwrap();
+    assert!(is_behind(2), "it ends with half a line");
+}
+
+#[test]
+fn an_error_of_the_disk_is_told_in_the_systems_words() {
+    use std::io::{Error, ErrorKind};
+    let told = |error| super::writer::in_words(&sled::Error::Io(error));
+    assert_eq!(
+        told(Error::from_raw_os_error(28)),
+        "No space left on device (os error 28)"
+    );
+    let debug_print = "Io(Os { code: 28, kind: StorageFull })";
+    assert_eq!(
+        told(Error::new(ErrorKind::StorageFull, debug_print)),
+        "no storage space"
+    );
+}
+
+#[test]
+fn recorders_stay_open_up_to_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(flight::folder(dir.path())).unwrap();
+    let mut flights = flight::Flights::new(dir.path());
+    for (number, open) in [(1, 1), (2, 2), (128, 128), (129, 1)] {
+        for saga in flights.open()..number {
+            flights.write(&format!("web-{saga}"), b"{}\n").unwrap();
+        }
+        assert_eq!(flights.open(), open);
+    }
+    flights.write("web-128", b"{}\n").unwrap();
+    assert_eq!(flights.open(), 1, "it was open");
+    assert_eq!(fs::read(flight::file(dir.path(), "web-128")).unwrap(), b"{}\n{}\n");
+}
+
+#[test]
+fn a_lock_may_take_a_moment_to_be_let_go_of() {
+    let mut tries = 0;
+    let got = super::patiently(|| {
+        tries += 1;
+        (tries == 3).then_some(tries)
+    });
+    assert_eq!(got, Some(3));
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_and_not_called_damage() {
     let dir = filled(1).await;
     {
         let db = sled::open(dir.path().join("sled")).unwrap();
         let (key, _) = journals::entries("web-3", 1, b"{}").remove(0);
         let json = br#"{"of":"tomorrow"}"#;
-        let mut bytes = format!("{:08x} 2 ", crc32fast::hash(json)).into_bytes();
+        let mut bytes = format!("{:08x} {} ", crc32fast::hash(json), SCHEMA + 1).into_bytes();
         bytes.extend(json);
         db.insert(key, bytes).unwrap();
         db.flush().unwrap();
     }
     let said = sentence(SledStore::open(dir.path()));
     assert!(
-        said.contains("written by a newer Shipmate (schema 2; this one reads up to 1)"),
+        said.contains(&format!(
+            "written by a newer Shipmate (schema {}; this one reads up to {SCHEMA})",
+            SCHEMA + 1
+        )),
         "{said}"
     );
     assert!(!said.contains("import"), "{said}");

@@ -208,7 +208,7 @@ impl Writer {
 }
 
 /// sled's own words for an I/O error are a debug print, its background flusher's even within the error.
-fn in_words(error: &sled::Error) -> String {
+pub(super) fn in_words(error: &sled::Error) -> String {
     match error {
         sled::Error::Io(error) if error.raw_os_error().is_none() => error.kind().to_string(),
         sled::Error::Io(error) => error.to_string(),

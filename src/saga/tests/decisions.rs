@@ -367,10 +367,16 @@ async fn a_refused_commit_is_no_failure_of_the_store_and_a_failed_one_is() {
     stage.data.commit(vec![seen.clone()]).await.unwrap();
     let decide = |also| process.engine.decide(&journal, &open.key, "go", ana(), json!({}), also);
     let again = decide(vec![seen]).await.unwrap_err();
-    assert!(matches!(again, AppendError::Store(StoreError::Taken { .. })), "{again:?}");
+    assert!(
+        matches!(again, AppendError::Store(StoreError::Taken { .. })),
+        "{again:?}"
+    );
     assert_eq!(journal.failed(), None);
     let failed = decide(Vec::new()).await.unwrap_err();
-    assert!(matches!(failed, AppendError::Store(StoreError::Failed(_))), "{failed:?}");
+    assert!(
+        matches!(failed, AppendError::Store(StoreError::Failed(_))),
+        "{failed:?}"
+    );
     assert!(matches!(journal.failed(), Some(StoreError::Failed(_))));
 }
 

@@ -331,7 +331,11 @@ async fn an_end_is_counted_with_its_kind_and_how_long_it_took() {
     crate::metrics::install();
     let stage = Stage::new();
     let process = stage.process();
-    let id = process.engine.start("counted", ana(), json!({}), Vec::new()).await.unwrap();
+    let id = process
+        .engine
+        .start("counted", ana(), json!({}), Vec::new())
+        .await
+        .unwrap();
     let journal = process.engine.journal(&id).unwrap().unwrap();
     sees_open(&journal, "approve").await;
     stage.clock.advance(TimeDelta::minutes(7));

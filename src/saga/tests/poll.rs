@@ -1,0 +1,275 @@
+//! What the toy train doesn't use: signals that decide, questions beside others, steps that remember how far they were, and taking back
+//! what a step said it made.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::saga::clock::Clock;
+use crate::saga::history::CheckpointState;
+use crate::saga::retry::RetryPolicy;
+use crate::saga::run::Checkpoint;
+use crate::saga::store::Memory;
+use crate::saga::{
+    Actor, Compensate, Context, Effect, Engine, Event, Journal, Outcome, Registry, Saga, Step, StepError, Stop,
+    Workflow,
+};
+
+use super::toy::{ana, events, noon, sees, sees_end, sees_open};
+
+const PAGES: u32 = 3;
+
+/// What was done, in order.
+type Notes = Mutex<Vec<String>>;
+
+/// Prints page after page, a minute each.
+#[derive(Serialize, Deserialize)]
+struct Print;
+
+impl Step<Notes> for Print {
+    const KIND: &'static str = "print";
+    type Output = u32;
+
+    async fn run(&self, cx: &Context<'_, Notes>) -> Result<u32, StepError> {
+        for page in cx.progress().unwrap_or(0)..PAGES {
+            note(cx.world, format!("{} page {page}", cx.saga()));
+            cx.report(&(page + 1)).await?;
+            cx.pause(Duration::from_secs(60)).await?;
+        }
+        Ok(PAGES)
+    }
+
+    async fn observe(&self, _: &Context<'_, Notes>) -> Result<Option<u32>, StepError> {
+        Ok(None)
+    }
+}
+
+impl Compensate<Notes> for Print {
+    async fn compensate(&self, cx: &Context<'_, Notes>, output: Option<u32>) -> Result<Vec<String>, StepError> {
+        note(cx.world, format!("shredded {output:?}"));
+        Ok(Vec::new())
+    }
+}
+
+/// Looks at nothing: there is nothing to take back.
+#[derive(Serialize, Deserialize)]
+struct Look;
+
+impl Step<Notes> for Look {
+    const KIND: &'static str = "look";
+    type Output = ();
+
+    async fn run(&self, _: &Context<'_, Notes>) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn observe(&self, _: &Context<'_, Notes>) -> Result<Option<()>, StepError> {
+        Ok(None)
+    }
+}
+
+fn note(notes: &Notes, what: String) {
+    notes.lock().unwrap().push(what);
+}
+
+/// Prints, asks about the weather beside, and has two people vote.
+struct Poll {
+    notes: Arc<Notes>,
+    registry: Registry<Notes>,
+}
+
+fn two_votes(state: &CheckpointState) -> Option<(&'static str, Actor)> {
+    let (by, ..) = state.signals.get(1)?;
+    Some(("go", by.clone()))
+}
+
+impl Workflow for Poll {
+    type World = Notes;
+    const VERSION: u32 = 1;
+
+    fn world(&self, _: &str, _: &Value) -> Result<Arc<Notes>, String> {
+        Ok(self.notes.clone())
+    }
+
+    fn registry(&self) -> &Registry<Notes> {
+        &self.registry
+    }
+
+    async fn run(&self, saga: &Saga<Notes>, _: &Value) -> Result<(), Stop> {
+        saga.read("look", Look).await?;
+        saga.step("print", Print).await?;
+        let weather = Checkpoint {
+            choices: vec!["sun", "none"],
+            ..Checkpoint::default()
+        };
+        saga.ask("weather", weather).await?;
+        let vote = Checkpoint {
+            choices: vec!["go", "no"],
+            settles: Some(two_votes),
+            ..Checkpoint::default()
+        };
+        if saga.checkpoint("vote", vote).await?.choice == "no" {
+            return Err(Stop::Ended("the vote said no".to_owned()));
+        }
+        saga.lapse("weather", "none").await?;
+        let weather = saga.answer("weather").await?;
+        note(&self.notes, format!("weather: {} by {:?}", weather.choice, weather.by));
+        Ok(())
+    }
+
+    async fn wind_down(&self, _: &Saga<Notes>, _: &Value) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// What outlives processes.
+struct Press {
+    data: Memory,
+    notes: Arc<Notes>,
+    clock: Clock,
+}
+
+impl Press {
+    fn new() -> Self {
+        Self {
+            data: Memory::default(),
+            notes: Arc::default(),
+            clock: Clock::manual(noon()),
+        }
+    }
+
+    fn engine(&self) -> Engine<Poll> {
+        let poll = Poll {
+            notes: self.notes.clone(),
+            registry: Registry::default().with::<Print>(),
+        };
+        let retry = RetryPolicy {
+            base: Duration::ZERO,
+            max: Duration::ZERO,
+            attempts: 3,
+        };
+        Engine::new(poll, Arc::new(self.data.clone()), self.clock.clone(), retry)
+    }
+
+    async fn starts(&self, engine: &Engine<Poll>) -> Journal {
+        let id = engine.start("web", ana(), json!({}), Vec::new()).await.unwrap();
+        engine.journal(&id).unwrap().unwrap()
+    }
+
+    /// Until so many pages are printed.
+    async fn prints(&self, journal: &Journal, pages: u32) {
+        sees(journal, "the page", |history| {
+            (history.step("print")?.progress == Some(json!(pages))).then_some(())
+        })
+        .await;
+    }
+
+    /// All pages, up to the vote.
+    async fn prints_all(&self, journal: &Journal) {
+        for page in 1..=PAGES {
+            self.prints(journal, page).await;
+            self.clock.advance(TimeDelta::seconds(61));
+        }
+        sees_open(journal, "vote").await;
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap().clone()
+    }
+}
+
+fn ben() -> Actor {
+    Actor::Slack("UBEN".to_owned())
+}
+
+#[tokio::test]
+async fn signals_decide_once_they_suffice_and_a_question_without_a_point_lapses() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints_all(&journal).await;
+    let votes = async |by: Actor| {
+        let vote = engine.signal(&journal, "vote", by, json!("go"), Vec::new());
+        vote.await.unwrap();
+    };
+    votes(ana()).await;
+    assert!(sees_open(&journal, "vote").await.decided.is_none());
+    votes(ben()).await;
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+    let history = journal.history();
+    let decided = history.checkpoint("vote").unwrap().decided.clone().unwrap();
+    assert_eq!((decided.choice.as_str(), decided.by), ("go", ben()));
+    assert_eq!(press.notes().last().unwrap(), "weather: none by Shipmate");
+}
+
+#[tokio::test]
+async fn what_a_person_has_answered_does_not_lapse() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints_all(&journal).await;
+    for (key, choice) in [("weather", "sun"), ("vote", "go")] {
+        let decided = engine.decide(&journal, key, choice, ben(), json!({}), Vec::new());
+        decided.await.unwrap();
+    }
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+    assert_eq!(press.notes().last().unwrap(), r#"weather: sun by Slack("UBEN")"#);
+}
+
+#[tokio::test]
+async fn a_step_goes_on_from_what_it_reported_last() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints(&journal, 1).await;
+    press.clock.advance(TimeDelta::seconds(61));
+    press.prints(&journal, 2).await;
+    engine.drain(Duration::ZERO).await;
+
+    let engine = press.engine();
+    let id = engine.recover().unwrap().remove(0);
+    let journal = engine.journal(&id).unwrap().unwrap();
+    press.prints(&journal, 3).await;
+    assert_eq!(press.notes(), ["web-1 page 0", "web-1 page 1", "web-1 page 2"]);
+}
+
+#[tokio::test]
+async fn taking_back_hears_what_was_made_and_touches_nothing_else() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints_all(&journal).await;
+    let decided = engine.decide(&journal, "vote", "no", ben(), json!({}), Vec::new());
+    decided.await.unwrap();
+    assert_eq!(sees_end(&journal).await, Outcome::Undone);
+    assert_eq!(press.notes().last().unwrap(), "shredded Some(3)");
+    let touched: Vec<_> = events(&journal.history())
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::CompensationStarted { key } | Event::CompensationFailed { key, .. } => Some(key),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(touched, ["print"]);
+    let effects: Vec<_> = journal.history().steps().iter().map(|step| step.effect).collect();
+    assert_eq!(effects, [Effect::Read, Effect::Compensable]);
+}
+
+#[tokio::test]
+async fn taking_back_an_attempt_in_doubt_knows_no_output() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints(&journal, 1).await;
+    engine.abort(&journal, ana(), None, Vec::new()).await.unwrap();
+    engine.drain(Duration::ZERO).await;
+
+    let engine = press.engine();
+    engine.recover().unwrap();
+    let journal = engine.journal(journal.id()).unwrap().unwrap();
+    assert_eq!(sees_end(&journal).await, Outcome::Undone);
+    assert_eq!(press.notes().last().unwrap(), "shredded None");
+}
