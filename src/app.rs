@@ -196,6 +196,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     }
     let closing = stop.clone();
     let server = tokio::spawn(async move {
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let served = axum::serve(listener, routes).with_graceful_shutdown(closing.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the HTTP server ended");
