@@ -32,6 +32,7 @@ use crate::saga::{Clock, Engine};
 use crate::slack::client::SlackClientApi;
 use crate::slack::socket::SocketMode;
 use crate::slack::{Slack, http};
+use crate::traces::{Collector, Tracer};
 use crate::web;
 use crate::web::dashboard::Dashboard;
 
@@ -148,6 +149,10 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     let retain = config.history.keep as usize * config.projects.len();
     tokio::spawn(keep_metrics_up(stop.clone()));
     tokio::spawn(housekeeping::keep_house(engine.clone(), retain, stop.clone()));
+    if let Some(traces) = &config.traces {
+        let collector = Collector::new(traces, secrets.otlp_headers.as_ref())?;
+        tokio::spawn(Tracer::new(engine.clone(), collector).run(stop.clone()));
+    }
     let recovered = engine.recover().map_err(|error| error.to_string())?;
     for id in recovered {
         tracing::info!(deployment = %id, "goes on where it was");
@@ -195,6 +200,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     }
     let closing = stop.clone();
     let server = tokio::spawn(async move {
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let served = axum::serve(listener, routes).with_graceful_shutdown(closing.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the HTTP server ended");

@@ -50,6 +50,15 @@ pub struct Config {
     pub history: History,
     /// Who may decide on the dashboard.
     pub dashboard: Dashboard,
+    /// Where a trace of each deployment goes, if anywhere.
+    pub traces: Option<Traces>,
+}
+
+/// Where a trace of each deployment goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// An OpenTelemetry collector's address for OTLP over HTTP, without `/v1/traces` and without a slash at its end.
+    pub endpoint: String,
 }
 
 /// Who may decide on the dashboard.
@@ -409,6 +418,7 @@ fn read_config(report: &Report<'_>, text: &str) -> Option<Config> {
     let people = read_people(root.section("people"));
     let dashboard = read_dashboard(root.section("dashboard"));
     let history = read_history(root.section("history"));
+    let traces = read_traces(root.section("traces"));
     root.finish();
     Some(Config {
         data_dir,
@@ -420,6 +430,7 @@ fn read_config(report: &Report<'_>, text: &str) -> Option<Config> {
         people,
         dashboard,
         history,
+        traces,
     })
 }
 
@@ -481,6 +492,17 @@ fn read_history(mut section: Section<'_>) -> History {
     section.check("keep", rules::at_least_one(keep));
     section.finish();
     History { keep }
+}
+
+fn read_traces(mut section: Section<'_>) -> Option<Traces> {
+    let endpoint: Option<String> = section.optional("endpoint");
+    if let Some(endpoint) = &endpoint {
+        section.check("endpoint", rules::base_url(endpoint));
+    }
+    section.finish();
+    endpoint.map(|endpoint| Traces {
+        endpoint: endpoint.trim_end_matches('/').trim_end_matches("/v1/traces").to_owned(),
+    })
 }
 
 fn read_projects(root: &mut Section<'_>) -> Option<Vec<Project>> {

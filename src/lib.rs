@@ -10,6 +10,7 @@
 //! | [`deploy`] | the runbook: `deploy()` reads like the sixteen steps by hand, one file a phase |
 //! | [`bot`] | what people type, click and see in Slack |
 //! | [`web`] | the dashboard, health, readiness, webhooks |
+//! | [`traces`] | one OpenTelemetry trace a deployment, made from its journal |
 //! | [`control`] | the socket through which the command line drives a running Shipmate |
 //! | [`cli`] | the commands that talk to it |
 //! | [`doctor`] | `shipmate check`: whether everything that a deployment rests on is well |
@@ -33,4 +34,5 @@ pub mod requests;
 pub mod saga;
 pub mod sandbox;
 pub mod slack;
+pub mod traces;
 pub mod web;

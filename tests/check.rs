@@ -82,6 +82,31 @@ impl Clinic {
     }
 }
 
+/// A deployment goes well without its trace, so it is only said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_of_traces_that_is_not_there_is_said() {
+    let clinic = Clinic::opens().await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let text = std::fs::read_to_string(&clinic.file).unwrap();
+    std::fs::write(
+        &clinic.file,
+        format!("{text}\n[traces]\nendpoint = \"http://{nobody}\"\n"),
+    )
+    .unwrap();
+    let (code, said) = clinic.checks(&[]).await;
+    assert_eq!(code, 0, "{said}");
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("traces")).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with("warn "), "{said}");
+    assert!(
+        lines[0].contains(&nobody.to_string()) && lines[0].contains("`endpoint` in [traces]"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_well_patient_is_told_so_line_by_line() {
     let clinic = Clinic::opens().await;

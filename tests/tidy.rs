@@ -28,7 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "control",
         &["requests", "config", "saga", "git", "github", "slack", "deploy", "bot"],
     ),
-    ("doctor", &["config", "git", "github", "slack", "deploy"]),
+    ("traces", &["requests", "config", "saga", "deploy"]),
+    ("doctor", &["traces", "config", "git", "github", "slack", "deploy"]),
     ("cli", &["config", "saga", "deploy", "control"]),
     (
         "sandbox",
@@ -38,7 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "metrics", "config", "saga", "git", "github", "slack", "deploy", "bot", "web", "control", "doctor",
-            "sandbox",
+            "traces", "sandbox",
         ],
     ),
 ];

@@ -20,6 +20,8 @@ pub struct Secrets {
     pub github_webhook_secret: Option<SecretString>,
     /// `SHIPMATE_DASHBOARD_TOKEN`: without it only this machine reaches the dashboard.
     pub dashboard_token: Option<SecretString>,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: what the collector of traces wants to see, such as `api-key=…`.
+    pub otlp_headers: Option<SecretString>,
 }
 
 /// What the way in from Slack needs.
@@ -91,6 +93,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         let github_webhook_secret = self.optional("GITHUB_WEBHOOK_SECRET");
         let dashboard_token = self.optional("SHIPMATE_DASHBOARD_TOKEN");
+        let otlp_headers = self.optional("OTEL_EXPORTER_OTLP_HEADERS");
         if dashboard_token.is_none() && !config.server.listen.ip().is_loopback() {
             self.problems.push(format!(
                 "SHIPMATE_DASHBOARD_TOKEN is not set, but `server.listen` = \"{}\" is reachable from other machines; set a long random token, or listen on 127.0.0.1",
@@ -103,6 +106,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             github: github?,
             github_webhook_secret,
             dashboard_token,
+            otlp_headers,
         })
     }
 

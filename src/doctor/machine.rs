@@ -5,8 +5,9 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::{Finding, fail, failed, ok, warn};
-use crate::config::Project;
+use crate::config::{Project, Secrets, Traces};
 use crate::github::MergeMethod;
+use crate::traces::Collector;
 
 /// Merges in the object store.
 const MERGES_SINCE: (u32, u32) = (2, 38);
@@ -46,6 +47,22 @@ fn writable(subject: &str, path: &Path, setting: &str) -> Finding {
             subject,
             &format!("{} can't be written to ({error})", there.display()),
             &format!("give it to the user that runs Shipmate, or change {setting}"),
+        ),
+    }
+}
+
+/// A deployment goes well without its trace.
+pub(super) async fn collector(traces: &Traces, secrets: &Secrets) -> Finding {
+    let answered = match Collector::new(traces, secrets.otlp_headers.as_ref()) {
+        Ok(collector) => collector.answers().await,
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(()) => ok("traces", format!("{} takes them", traces.endpoint)),
+        Err(error) => warn(
+            "traces",
+            &error,
+            "mend `endpoint` in [traces] or OTEL_EXPORTER_OTLP_HEADERS, or start the collector",
         ),
     }
 }

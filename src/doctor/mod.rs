@@ -141,6 +141,11 @@ async fn examine(
         Ok(secrets) => {
             findings.push(ok("secrets", "all are set"));
             looks.extend(workspace::looks(config, secrets, &projects));
+            if let Some(traces) = &config.traces {
+                looks.push(look("traces", async {
+                    vec![machine::collector(traces, secrets).await]
+                }));
+            }
             for &project in &projects {
                 let subject = |what: &str| format!("{}: {what}", project.name);
                 match reach(config, &secrets.github, project) {

@@ -137,6 +137,7 @@ impl Sandbox {
             },
             github_webhook_secret: Some(SecretString::from("sandbox-webhook-secret")),
             dashboard_token: None,
+            otlp_headers: None,
         }
     }
 

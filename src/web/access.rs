@@ -6,8 +6,13 @@
 //! 3. Deciding always needs a person: whoever signs in with the personal token whose hash the configuration has. What they may is checked
 //!    as a click in Slack is, by [`crate::deploy::decide`].
 //! 4. A session is a cookie that names the person and is signed with a key that this process alone has, so it ends with the process or after
-//!    twelve hours; the token is never in it.
+//!    twelve hours; the token is never in it. The key isn't kept over restarts: whoever read it from the disk or a backup could be anybody,
+//!    with no trace of it. A restart costs each person one sign-in, and the page says why.
 //! 5. A form is taken only from our own page: same origin, and with the value that the session's pages carry.
+//! 6. Tokens can't be guessed fast: see [`super::throttle`].
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +21,7 @@ use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::throttle::Throttle;
 use crate::config::Dashboard;
 
 /// A session lasts this long.
@@ -38,6 +44,17 @@ pub struct Guest {
     pub viewer: Viewer,
     /// Goes into each form of their pages.
     pub form_token: String,
+    /// They were somebody until now.
+    pub signed_out: Option<SignedOut>,
+}
+
+/// Why a session counts no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOut {
+    /// Its time is over, or its person is out of the configuration.
+    Ended,
+    /// Another process signed it: the one before the restart.
+    Restarted,
 }
 
 /// Why a request isn't answered.
@@ -46,7 +63,9 @@ pub enum Barred {
     /// It asks for a name that isn't this machine's.
     ForeignHost,
     /// It must be signed in.
-    SignIn,
+    SignIn(Option<SignedOut>),
+    /// Too many wrong tokens came from there; how long to wait.
+    TooMany(Duration),
 }
 
 /// The checks.
@@ -54,6 +73,7 @@ pub struct Access {
     token: Option<SecretString>,
     people: Dashboard,
     key: Key<Hmac<Sha256>>,
+    throttle: Throttle,
 }
 
 impl Access {
@@ -64,29 +84,47 @@ impl Access {
     pub fn new(token: Option<SecretString>, people: Dashboard) -> Result<Self, String> {
         let mut key = Key::<Hmac<Sha256>>::default();
         getrandom::fill(&mut key).map_err(|error| format!("the system gives no random bytes: {error}"))?;
-        Ok(Self { token, people, key })
+        Ok(Self {
+            token,
+            people,
+            key,
+            throttle: Throttle::default(),
+        })
     }
 
-    /// Lets a request in, or not.
+    /// Lets a request of this address in, or not.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Guest, Barred> {
+    pub fn admit(&self, headers: &HeaderMap, peer: IpAddr, now: DateTime<Utc>) -> Result<Guest, Barred> {
         self.meant(headers)?;
-        let viewer = match headers.get(header::AUTHORIZATION) {
+        let session = cookie(headers).unwrap_or_default();
+        let found = match headers.get(header::AUTHORIZATION) {
             Some(value) => {
                 let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-                token
-                    .and_then(|token| self.recognise(token))
-                    .ok_or(Barred::SignIn)
-                    .map(Some)?
+                let recognised = self.recognise(token.unwrap_or_default(), peer, now)?;
+                Ok(recognised.ok_or(Barred::SignIn(None))?)
             }
-            None => cookie(headers).and_then(|session| self.session(session, now)),
+            None => self.session(session, now),
         };
-        match viewer {
-            Some(viewer) => Ok(self.guest(viewer, cookie(headers).unwrap_or_default())),
-            None if self.token.is_none() => Ok(self.guest(Viewer::Looker, "")),
-            None => Err(Barred::SignIn),
+        match found {
+            Ok(viewer) => Ok(self.guest(viewer, session)),
+            Err(signed_out) if self.token.is_none() => Ok(Guest {
+                signed_out,
+                ..self.guest(Viewer::Looker, "")
+            }),
+            Err(signed_out) => Err(Barred::SignIn(signed_out)),
+        }
+    }
+
+    /// Lets a machine that watches this one in, or not. Where everybody may look, nothing is asked, not even the `Host`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit_machine(&self, headers: &HeaderMap, peer: IpAddr, now: DateTime<Utc>) -> Result<(), Barred> {
+        match self.token {
+            Some(_) => self.admit(headers, peer, now).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -105,13 +143,23 @@ impl Access {
         Guest {
             viewer,
             form_token: self.seal(&format!("form {session}")),
+            signed_out: None,
         }
     }
 
-    /// Whose token that is. Takes as long for every token.
-    pub fn recognise(&self, token: &str) -> Option<Viewer> {
-        let presented = Sha256::digest(token.trim());
-        let same = |hash: &[u8]| self.tag(&presented) == self.tag(hash);
+    /// Whose token that is, unless this address has to wait.
+    ///
+    /// # Errors
+    /// [`Barred::TooMany`].
+    pub fn recognise(&self, token: &str, peer: IpAddr, now: DateTime<Utc>) -> Result<Option<Viewer>, Barred> {
+        let presented: [u8; 32] = Sha256::digest(token.trim()).into();
+        let looked = self.throttle.attempt(peer, presented, now, || self.owner(&presented));
+        looked.map_err(Barred::TooMany)
+    }
+
+    /// Takes as long for every token.
+    fn owner(&self, presented: &[u8; 32]) -> Option<Viewer> {
+        let same = |hash: &[u8]| self.tag(presented) == self.tag(hash);
         let mut found = None;
         for (user, hash) in &self.people.people {
             if hex::decode(hash).is_ok_and(|hash| same(&hash)) {
@@ -146,23 +194,23 @@ impl Access {
         attributes("", 0).parse().ok()
     }
 
-    fn session(&self, session: &str, now: DateTime<Utc>) -> Option<Viewer> {
-        let (body, seal) = session.rsplit_once('.')?;
-        if !self.sealed(&format!("session {body}"), seal) {
-            return None;
+    /// Whose session that is; else whether it was one. A cookie that nobody sealed could have been forged: it opens nothing, it only gets
+    /// another sentence.
+    fn session(&self, session: &str, now: DateTime<Utc>) -> Result<Viewer, Option<SignedOut>> {
+        let (body, seal) = session.rsplit_once('.').ok_or(None)?;
+        let (user, until) = body.split_once('.').ok_or(None)?;
+        let until = until.parse::<i64>().map_err(|_| None)?;
+        if until <= now.timestamp() {
+            return Err(Some(SignedOut::Ended));
         }
-        let (user, until) = body.split_once('.')?;
-        if until.parse::<i64>().ok()? <= now.timestamp() {
-            return None;
+        if !self.sealed(&format!("session {body}"), seal) {
+            return Err(Some(SignedOut::Restarted));
         }
         match user {
-            "" => Some(Viewer::Looker),
+            "" => Ok(Viewer::Looker),
             // Whoever is taken out of the configuration is out at once.
-            user => self
-                .people
-                .people
-                .contains_key(user)
-                .then(|| Viewer::Person(user.to_owned())),
+            user if self.people.people.contains_key(user) => Ok(Viewer::Person(user.to_owned())),
+            _ => Err(Some(SignedOut::Ended)),
         }
     }
 
@@ -234,6 +282,12 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
     }
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn whose(access: &Access, token: &str) -> Option<Viewer> {
+        access.recognise(token, HERE, now()).unwrap()
+    }
+
     fn access(token: Option<&str>) -> Access {
         let hash = hex::encode(Sha256::digest("ana's token"));
         let people = Dashboard {
@@ -263,7 +317,7 @@ mod tests {
         let access = access(None);
         let viewer = |host: &str| {
             access
-                .admit(&headers(&[("host", host)]), now())
+                .admit(&headers(&[("host", host)]), HERE, now())
                 .map(|guest| guest.viewer)
         };
         for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.0.0.2"] {
@@ -279,7 +333,7 @@ mod tests {
             assert_eq!(viewer(host), Err(Barred::ForeignHost), "{host}");
         }
         assert_eq!(
-            access.admit(&HeaderMap::new(), now()).map(|guest| guest.viewer),
+            access.admit(&HeaderMap::new(), HERE, now()).map(|guest| guest.viewer),
             Err(Barred::ForeignHost)
         );
     }
@@ -287,20 +341,20 @@ mod tests {
     #[test]
     fn a_token_tells_lookers_and_people_apart() {
         let access = access(Some("the shared one"));
-        assert_eq!(access.recognise("the shared one"), Some(Viewer::Looker));
+        assert_eq!(whose(&access, "the shared one"), Some(Viewer::Looker));
         assert_eq!(
-            access.recognise("ana's token\n"),
+            whose(&access, "ana's token\n"),
             Some(Viewer::Person("U0ANA".to_owned()))
         );
-        assert_eq!(access.recognise("another"), None);
-        assert_eq!(access.recognise(""), None);
+        assert_eq!(whose(&access, "another"), None);
+        assert_eq!(whose(&access, ""), None);
         let bearer = |value| {
             access
-                .admit(&headers(&[("authorization", value)]), now())
+                .admit(&headers(&[("authorization", value)]), HERE, now())
                 .map(|guest| guest.viewer)
         };
         assert_eq!(bearer("Bearer the shared one"), Ok(Viewer::Looker));
-        assert_eq!(bearer("Bearer wrong"), Err(Barred::SignIn));
+        assert_eq!(bearer("Bearer wrong"), Err(Barred::SignIn(None)));
     }
 
     #[test]
@@ -309,7 +363,7 @@ mod tests {
         let cookie = signed_in(&access, &Viewer::Person("U0ANA".to_owned()));
         let viewer = |cookie: &str, at| {
             access
-                .admit(&headers(&[("cookie", cookie)]), at)
+                .admit(&headers(&[("cookie", cookie)]), HERE, at)
                 .map(|guest| guest.viewer)
         };
         assert_eq!(viewer(&cookie, now()), Ok(Viewer::Person("U0ANA".to_owned())));
@@ -317,20 +371,24 @@ mod tests {
             viewer(&format!("other=1; {cookie}"), now()),
             Ok(Viewer::Person("U0ANA".to_owned()))
         );
-        assert_eq!(viewer(&cookie, now() + SESSION), Err(Barred::SignIn));
-        assert_eq!(viewer(&cookie.replace("U0ANA", "U0BEN"), now()), Err(Barred::SignIn));
-        assert_eq!(viewer("shipmate=the shared one", now()), Err(Barred::SignIn));
+        let out = |why| Err(Barred::SignIn(Some(why)));
+        assert_eq!(viewer(&cookie, now() + SESSION), out(SignedOut::Ended));
+        assert_eq!(
+            viewer(&cookie.replace("U0ANA", "U0BEN"), now()),
+            out(SignedOut::Restarted)
+        );
+        assert_eq!(viewer("shipmate=the shared one", now()), Err(Barred::SignIn(None)));
         let looker = signed_in(&access, &Viewer::Looker);
-        assert_eq!(viewer(&looker.replace('=', "=U0ANA"), now()), Err(Barred::SignIn));
+        assert_eq!(viewer(&looker.replace('=', "=U0ANA"), now()), out(SignedOut::Restarted));
         let other = super::tests::access(Some("the shared one"));
-        let moved = other.admit(&headers(&[("cookie", &cookie)]), now());
-        assert_eq!(moved.map(|guest| guest.viewer), Err(Barred::SignIn));
+        let moved = other.admit(&headers(&[("cookie", &cookie)]), HERE, now());
+        assert_eq!(moved.map(|guest| guest.viewer), out(SignedOut::Restarted));
     }
 
     #[test]
     fn the_cookie_stays_with_the_browser_and_holds_no_token() {
         let access = access(Some("the shared one"));
-        let viewer = access.recognise("ana's token").unwrap();
+        let viewer = whose(&access, "ana's token").unwrap();
         let cookie = access
             .sign_in(&viewer, &headers(&[("x-forwarded-proto", "https")]), now())
             .unwrap();
@@ -350,7 +408,7 @@ mod tests {
         let from =
             |origin: &str, cookie: &str| headers(&[("host", "localhost:1"), ("origin", origin), ("cookie", cookie)]);
         let ours = from("http://localhost:1", &cookie);
-        let guest = access.admit(&ours, now()).unwrap();
+        let guest = access.admit(&ours, HERE, now()).unwrap();
         assert!(access.is_ours(&ours, &guest.form_token));
         assert!(!access.is_ours(&ours, ""));
         for origin in ["http://evil.example", "null", "http://localhost:2"] {

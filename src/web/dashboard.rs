@@ -1,12 +1,13 @@
 //! The dashboard's pages and what its buttons do. Everything is drawn here, so that it works without JavaScript; a script of a few lines
 //! fetches the live part again when `stream` says that something has changed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Form, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
@@ -16,13 +17,13 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::access::{Access, Guest, Viewer, same_origin};
+use super::access::{Access, Barred, Guest, Viewer, same_origin};
 use super::board::{Board, Filter};
 use super::names::Names;
 use super::page::{self, Page};
 use super::parts::Buttons;
 use super::problem::Problem;
-use super::{draw, stream};
+use super::{draw, stream, throttle};
 use crate::config::Config;
 use crate::deploy::decide::{About, Desk, Refusal};
 use crate::deploy::train::Selection;
@@ -93,6 +94,16 @@ impl Dashboard {
         &self.0.names
     }
 
+    /// Lets a machine that watches this one in, or not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn admit_machine(&self, extensions: &Extensions, headers: &HeaderMap) -> Result<(), Problem> {
+        let peer = throttle::peer(extensions, headers);
+        let admitted = self.0.access.admit_machine(headers, peer, self.now());
+        admitted.map_err(Problem::Barred)
+    }
+
     fn found(&self, id: &str) -> Result<(Journal, View), Problem> {
         self.0.desk.find(id)?.ok_or_else(|| Problem::Unknown(id.to_owned()))
     }
@@ -143,15 +154,34 @@ impl FromRequestParts<Dashboard> for Guest {
 
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Problem> {
         let access = &dashboard.0.access;
-        access.admit(&parts.headers, dashboard.now()).map_err(Problem::Barred)
+        let peer = throttle::peer(&parts.extensions, &parts.headers);
+        access
+            .admit(&parts.headers, peer, dashboard.now())
+            .map_err(Problem::Barred)
     }
 }
 
-/// A page, or only its live part.
-fn answer(headers: &HeaderMap, page: Page<'_>) -> Response {
+/// Who asks, for the guard.
+struct Peer(IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(throttle::peer(&parts.extensions, &parts.headers)))
+    }
+}
+
+/// A page, or only its live part. Whoever is no longer signed in is told so once, on a whole page.
+fn answer(headers: &HeaderMap, guest: &Guest, page: Page<'_>) -> Response {
+    let signed_out = guest.signed_out.is_some();
     match (&page.live, headers.contains_key(LIVE_PART)) {
+        (Some(_), true) if signed_out => StatusCode::UNAUTHORIZED.into_response(),
         (Some(live), true) => live.clone().into_response(),
-        _ => page.draw().into_response(),
+        _ => {
+            let forgets = Access::sign_out().filter(|_| signed_out);
+            (forgets.map(|cookie| [(header::SET_COOKIE, cookie)]), page.draw()).into_response()
+        }
     }
 }
 
@@ -190,7 +220,7 @@ async fn home(
         above: draw::search(&dashboard.0.config.projects, &filter),
         live: Some(live),
     };
-    Ok(answer(&headers, page))
+    Ok(answer(&headers, &guest, page))
 }
 
 async fn deployment(
@@ -212,7 +242,7 @@ async fn deployment(
         above: html! {},
         live: Some(live),
     };
-    Ok(answer(&headers, page))
+    Ok(answer(&headers, &guest, page))
 }
 
 async fn stats(
@@ -239,7 +269,7 @@ async fn stats(
         above: html! { h1.hidden { "Numbers" } },
         live: Some(live),
     };
-    Ok(answer(&headers, page))
+    Ok(answer(&headers, &guest, page))
 }
 
 /// The flight recorder, made from the journal: one event a line.
@@ -275,14 +305,20 @@ async fn ask_for_token(State(dashboard): State<Dashboard>, headers: HeaderMap) -
     Ok(page::sign_in(None).into_response())
 }
 
-async fn sign_in(State(dashboard): State<Dashboard>, headers: HeaderMap, Form(form): Form<Token>) -> Answer {
+async fn sign_in(
+    State(dashboard): State<Dashboard>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    Form(form): Form<Token>,
+) -> Answer {
     let access = &dashboard.0.access;
     access.meant(&headers).map_err(Problem::Barred)?;
     if !same_origin(&headers) {
         return Err(Problem::Foreign);
     }
-    let Some(viewer) = access.recognise(&form.token) else {
-        tracing::info!("a sign-in with an unknown token was refused");
+    let recognised = access.recognise(&form.token, peer, dashboard.now());
+    let Some(viewer) = recognised.map_err(Problem::Barred)? else {
+        tracing::info!(%peer, "a sign-in with an unknown token was refused");
         return Ok((StatusCode::UNAUTHORIZED, page::sign_in(Some("Nobody has that token."))).into_response());
     };
     let cookie = access.sign_in(&viewer, &headers, dashboard.now());
@@ -301,6 +337,9 @@ struct Sent {
 impl Dashboard {
     /// Whoever sent this form from one of our pages.
     fn sender(&self, guest: Guest, headers: &HeaderMap, form_token: &str) -> Result<String, Problem> {
+        if let Some(why) = guest.signed_out {
+            return Err(Problem::Barred(Barred::SignIn(Some(why))));
+        }
         if !self.0.access.is_ours(headers, form_token) {
             return Err(Problem::Foreign);
         }
@@ -313,11 +352,11 @@ impl Dashboard {
 
 async fn sign_out(
     State(dashboard): State<Dashboard>,
-    _guest: Guest,
+    guest: Guest,
     headers: HeaderMap,
     Form(sent): Form<Sent>,
 ) -> Answer {
-    if !dashboard.0.access.is_ours(&headers, &sent.form_token) {
+    if guest.signed_out.is_none() && !dashboard.0.access.is_ours(&headers, &sent.form_token) {
         return Err(Problem::Foreign);
     }
     let cookie = Access::sign_out();

@@ -1,13 +1,13 @@
 //! HTTP for machines and people: health, readiness, webhooks, and the dashboard.
 //!
-//! Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `board` (what there is to show), then
+//! Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `throttle` (how often they may be wrong), `board` (what there is to show), then
 //! what draws it: `draw` (pages), `parts` (a deployment), `chart` (pictures), `page` (the frame).
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::{StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use secrecy::SecretString;
@@ -18,6 +18,7 @@ use crate::deploy::Deployments;
 use crate::metrics;
 use crate::saga::Engine;
 use dashboard::Dashboard;
+use problem::Problem;
 
 mod access;
 mod board;
@@ -29,6 +30,7 @@ mod page;
 mod parts;
 mod problem;
 mod stream;
+mod throttle;
 mod webhooks;
 
 /// What the routes see.
@@ -60,13 +62,18 @@ pub fn router(state: State) -> Router {
 }
 
 /// What is counted and timed, as Prometheus reads it.
-async fn measured(Shared(state): Shared<State>) -> impl IntoResponse {
+async fn measured(
+    Shared(state): Shared<State>,
+    extensions: Extensions,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    state.dashboard.admit_machine(&extensions, &headers)?;
     for project in &state.config.projects {
         let active = matches!(state.engine.running(&project.name), Ok(Some(_)));
         metrics::deployment_active(&project.name, active);
     }
     let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-    ([kind], metrics::rendered())
+    Ok(([kind], metrics::rendered()))
 }
 
 /// Ready: Slack is connected and the store takes writes.

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::access::{Guest, Viewer};
+use super::access::{Guest, SignedOut, Viewer};
 use super::names::Names;
 
 /// What a page is.
@@ -41,6 +41,9 @@ impl Page<'_> {
                     a.skip href="#main" { "Skip to the content" }
                     (self.top())
                     main id="main" {
+                        @if let Some(why) = self.guest.and_then(|guest| guest.signed_out) {
+                            p.banner role="status" { (signed_out(why)) " " a href="/sign-in" { "Sign in again" } }
+                        }
                         (self.above)
                         @if let Some(live) = &self.live { div id="live" { (live) } }
                     }
@@ -76,6 +79,14 @@ impl Page<'_> {
 /// Goes into each form.
 pub fn form_token(guest: &Guest) -> Markup {
     html! { input type="hidden" name="form_token" value=(guest.form_token); }
+}
+
+/// Why somebody has to sign in again.
+pub fn signed_out(why: SignedOut) -> &'static str {
+    match why {
+        SignedOut::Ended => "Your session has ended.",
+        SignedOut::Restarted => "You were signed out because Shipmate was restarted.",
+    }
 }
 
 /// A page that says one thing.

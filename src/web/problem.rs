@@ -1,6 +1,6 @@
 //! Why there is no page, or nothing was done: a status for machines, a sentence for people.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::access::Barred;
@@ -37,7 +37,14 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, title, sentence) = match self {
-            Self::Barred(Barred::SignIn) => return (StatusCode::UNAUTHORIZED, page::sign_in(None)).into_response(),
+            Self::Barred(Barred::SignIn(why)) => {
+                return (StatusCode::UNAUTHORIZED, page::sign_in(why.map(page::signed_out))).into_response();
+            }
+            Self::Barred(Barred::TooMany(wait)) => {
+                let seconds = [(header::RETRY_AFTER, wait.as_secs().max(1).to_string())];
+                let sentence = format!("Too many wrong tokens came from your address; try again in {}.", text::lasting(wait));
+                return (StatusCode::TOO_MANY_REQUESTS, seconds, page::sign_in(Some(&sentence))).into_response();
+            }
             Self::Barred(Barred::ForeignHost) => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "Not this machine",

@@ -28,5 +28,6 @@ mod restart;
 mod sentences;
 mod soak;
 mod storage;
+mod traces;
 mod upgrades;
 mod workspaces;

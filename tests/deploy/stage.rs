@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::config::Secrets;
 use shipmate::saga::retry::RetryPolicy;
 use shipmate::saga::store::{Memory, Store};
 use shipmate::saga::{Clock, Event, Journal};
@@ -23,6 +25,8 @@ pub struct Stage {
     pub sandbox: Sandbox,
     pub store: Memory,
     pub clock: Clock,
+    /// What the collector of traces wants to see.
+    pub otlp_headers: Option<SecretString>,
     running: Option<Running>,
     /// Of the bot that runs, if it is one that can be killed.
     body: Option<Body>,
@@ -76,6 +80,7 @@ impl Stage {
             sandbox,
             store: Memory::default(),
             clock: Clock::system(),
+            otlp_headers: None,
             running: None,
             body: None,
         }
@@ -149,7 +154,10 @@ impl Stage {
     fn setup(&self, store: Arc<dyn Store>) -> Setup {
         Setup {
             config: self.sandbox.config.clone(),
-            secrets: self.sandbox.secrets(),
+            secrets: Secrets {
+                otlp_headers: self.otlp_headers.clone(),
+                ..self.sandbox.secrets()
+            },
             clock: self.clock.clone(),
             pace: Pace {
                 retry: RetryPolicy {

@@ -68,8 +68,15 @@ impl Stage {
         let token = token.map(SecretString::from);
         let stop = CancellationToken::new();
         let dashboard = Dashboard::new(config.clone(), engine.clone(), desk, token, stop).unwrap();
+        let router = crate::web::router(crate::web::State {
+            engine: engine.clone(),
+            config: config.clone(),
+            slack_connected: None,
+            webhook_secret: None,
+            dashboard,
+        });
         Self {
-            router: router(dashboard),
+            router,
             store,
             engine,
             config,
@@ -629,4 +636,94 @@ async fn many_viewers_cost_one_drawing() {
     stage.waiting().await;
     board.drawn("one", draw).unwrap();
     assert_eq!(drawings.get(), 4, "what has happened shows at once");
+}
+
+/// A request as it comes from this address.
+fn from(mut request: HttpRequest<Body>, peer: [u8; 4]) -> HttpRequest<Body> {
+    let peer = std::net::SocketAddr::from((peer, 1));
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    request
+}
+
+#[tokio::test]
+async fn whoever_guesses_tokens_has_to_wait_and_others_sign_in() {
+    let stage = Stage::with_token(Some("the shared one"));
+    let (guesser, other) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let sign_in = |token: &str| post_as("/sign-in", "", "http://localhost:1", &format!("token={token}"));
+    let bearer = |token: &str| {
+        let mut request = get_as("/", "");
+        let value = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        request
+    };
+    // By form or by header: it is the same lock.
+    for number in 0..5 {
+        let guesses = [sign_in(&format!("a{number}")), bearer(&format!("b{number}"))];
+        for guess in guesses {
+            let (status, _, _) = stage.send(from(guess, guesser)).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED);
+        }
+    }
+    for request in [sign_in("ana"), bearer("ana")] {
+        let (status, headers, page) = stage.send(from(request, guesser)).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(headers[header::RETRY_AFTER], "300");
+        assert!(page.contains("try again in 5 min"), "{page}");
+    }
+    let (status, _, _) = stage.send(from(sign_in("ana"), other)).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    stage.engine.clock().advance(TimeDelta::minutes(5));
+    let (status, _, _) = stage.send(from(sign_in("ana"), guesser)).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn after_a_restart_people_are_told_why_they_are_signed_out() {
+    const WHY: &str = "You were signed out because Shipmate was restarted.";
+    let before = Stage::new().sign_in("ana").await;
+    let stage = Stage::new();
+    let plan = stage.waiting().await;
+    // What the script asks for makes it load the page anew, which says it once.
+    let mut live = get_as("/", &before);
+    live.headers_mut().insert(LIVE_PART, "1".parse().unwrap());
+    assert_eq!(stage.send(live).await.0, StatusCode::UNAUTHORIZED);
+    let (status, headers, page) = stage.send(get_as("/", &before)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains(WHY), "{page}");
+    assert!(
+        headers[header::SET_COOKIE].to_str().unwrap().starts_with("shipmate=; "),
+        "{headers:?}"
+    );
+    assert!(!stage.page("/").await.contains(WHY));
+    // A button of the old page does nothing, and says why.
+    let pressed = post_as(&approve(&plan), &before, "http://localhost:1", "form_token=old");
+    let (status, _, page) = stage.send(pressed).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(page.contains(WHY), "{page}");
+
+    let guarded = Stage::with_token(Some("the shared one"));
+    let (status, _, page) = guarded.send(get_as("/", &before)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(page.contains(WHY), "{page}");
+}
+
+#[tokio::test]
+async fn metrics_are_behind_the_same_guard_where_there_is_one() {
+    let (status, _, body) = Stage::new().get("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("shipmate_build_info"), "{body}");
+    let stage = Stage::with_token(Some("the shared one"));
+    for (value, expected) in [
+        ("", StatusCode::UNAUTHORIZED),
+        ("Bearer another", StatusCode::UNAUTHORIZED),
+        ("Bearer the shared one", StatusCode::OK),
+    ] {
+        let mut request = get_as("/metrics", "");
+        if !value.is_empty() {
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        assert_eq!(stage.send(request).await.0, expected, "{value}");
+    }
 }
