@@ -77,7 +77,7 @@ pub fn nothing_runs(
     sentences.extend(last.map(text::last_one));
     sentences.extend(text::obstacles(obstacles, text::Medium::Slack));
     if line > 0 {
-        sentences.push(format!("🕐 {} in the queue.", text::counted(line, "start")));
+        sentences.push(text::in_the_queue(line));
     }
     let start = start_button(&Wish::default(), obstacles, may);
     with_buttons(sentences.join("\n"), start.into_iter().collect())
@@ -88,7 +88,7 @@ pub fn runs(view: &View, obstacles: &[Obstacle], line: usize) -> Content {
     let mut content = cards::status(view);
     let mut notes: Vec<String> = text::obstacles(obstacles, text::Medium::Slack).into_iter().collect();
     if line > 0 {
-        notes.push(format!("🕐 {} in the queue.", text::counted(line, "start")));
+        notes.push(text::in_the_queue(line));
     }
     if !notes.is_empty() {
         content.blocks.truncate(kit::BLOCKS - 1);
@@ -105,7 +105,7 @@ pub fn dry_run(
     wish: &Wish,
     may: MayOverride,
 ) -> Content {
-    let title = format!("Dry run of {}: nothing was touched", project.name);
+    let title = text::dry_run(project);
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(cards::train(plan));
     blocks = kit::capped(blocks, "… and more.");

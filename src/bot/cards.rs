@@ -10,7 +10,7 @@ use crate::config::Project;
 use crate::deploy::notes;
 use crate::deploy::progress::Progress;
 use crate::deploy::text::{self, Medium};
-use crate::deploy::train::{Merged, Plan, Shipped};
+use crate::deploy::train::{Car, Merged, Plan, Shipped};
 use crate::deploy::view::{CarState, CarView, Decision, Nudge, Question, QuestionKind, Stand, State, StepView, View};
 use crate::deploy::{Item, Ticked, choice};
 use crate::saga::run::choice as engine;
@@ -100,7 +100,7 @@ fn card(view: &View) -> Content {
     if !view.cars.is_empty() {
         let mut lines: Vec<String> = view.cars.iter().take(CARD_CARS).map(car_line).collect();
         if view.cars.len() > CARD_CARS {
-            lines.push(format!("… and {} more in the thread", view.cars.len() - CARD_CARS));
+            lines.push(text::more(view.cars.len() - CARD_CARS, "in the thread"));
         }
         blocks.extend(kit::lines(&lines));
     }
@@ -210,12 +210,9 @@ fn facts(view: &View) -> String {
 }
 
 /// What a question says, open or answered.
-fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
+fn body(kind: &QuestionKind) -> Vec<Value> {
     match kind {
-        QuestionKind::ConfirmPrList { plan } => {
-            let title = format!("Is this the train? {}", text::counted(plan.cars.len(), "pull request"));
-            (title, train(plan))
-        }
+        QuestionKind::ConfirmPrList { plan } => train(plan),
         QuestionKind::Approve {
             plan,
             digest,
@@ -224,102 +221,64 @@ fn body(view: &View, kind: &QuestionKind) -> (String, Vec<Value>) {
             foreign,
             ..
         } => {
-            let title = format!(
-                "Point of no return: merge {} into {}",
-                text::counted(plan.cars.len(), "pull request"),
-                plan.branch
-            );
-            let mut blocks = Vec::new();
-            if !changes.is_empty() {
-                let lines: Vec<String> = changes.iter().map(|change| format!("• {}", escape(change))).collect();
-                blocks.extend(kit::lines(
-                    &[vec!["⚠️ *The plan changed since you saw it last:*".to_owned()], lines].concat(),
-                ));
-            }
-            if !foreign.is_empty() {
-                let lines: Vec<String> = foreign.iter().map(|commit| format!("• {}", escape(commit))).collect();
-                let head = format!("⚠️ *Commits on {} that Shipmate did not make:*", escape(&plan.branch));
-                blocks.extend(kit::lines(&[vec![head], lines].concat()));
-            }
-            if !dismissed.is_empty() {
-                let line = |(number, who): &(u64, Vec<String>)| format!("• #{number}: {}", escape(&who.join(", ")));
-                let head = "⚠️ *GitHub dismissed these approvals because of the retarget.* Approve to merge on the recorded ones.".to_owned();
-                let lines = dismissed.iter().map(line).collect();
-                blocks.extend(kit::lines(&[vec![head], lines].concat()));
-            }
+            let dismissed = dismissed
+                .iter()
+                .map(|(number, who)| format!("#{number}: {}", who.join(", ")));
+            let mut blocks = items(text::PLAN_CHANGED, changes);
+            blocks.extend(items(&text::foreign_commits(&plan.branch), foreign));
+            blocks.extend(items(text::DISMISSED, &dismissed.collect::<Vec<_>>()));
             blocks.extend(train(plan));
-            blocks.push(kit::context(&format!(
-                "Plan `{}` · from here on nothing is undone by itself: what fails is put to a person.",
-                escape(digest)
-            )));
-            (title, blocks)
+            blocks.push(kit::context(&text::from_here_on(digest)));
+            blocks
         }
-        QuestionKind::Attention { step, error } => {
-            let what = step.as_deref().unwrap_or("The deployment");
-            let title = format!("{what} needs a decision");
-            (
-                title,
-                vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))],
-            )
+        QuestionKind::Attention { error, .. } => {
+            vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))]
         }
-        QuestionKind::Checklist { items } => {
-            let done = items.iter().filter(|item| item.ticked.is_some()).count();
-            let title = format!("After the release: {done} of {} done", items.len());
-            (title, Vec::new())
-        }
+        QuestionKind::Checklist { .. } => Vec::new(),
         QuestionKind::Issues { issues, comment } => {
             let line = |issue: &crate::github::Issue| {
                 let link = kit::link(&issue.html_url, &format!("#{}", issue.number));
                 format!("• {link} {}", escape(&truncate(&issue.title, 120)))
             };
-            let mut lines: Vec<String> = issues.iter().take(LIST).map(line).collect();
-            if issues.len() > LIST {
-                lines.push(format!("… and {} more", issues.len() - LIST));
-            }
-            lines.push(format!("Each would be told: {}", text::markdown_line(comment)));
-            let title = format!("{} shipped and still open", text::counted(issues.len(), "issue"));
-            (title, kit::lines(&lines))
+            let mut lines = list(issues, line);
+            lines.push(text::would_be_told(comment));
+            kit::lines(&lines)
         }
         QuestionKind::Unmerged { unmerged, deploy_pr } => {
-            let numbers: Vec<String> = unmerged.iter().map(|number| format!("#{number}")).collect();
-            let mut text = match numbers.as_slice() {
-                [] => "Every pull request of the train is merged.".to_owned(),
-                numbers => format!(
-                    "Not merged, and still on the deploy branch: {}.",
-                    text::listed(numbers, "and")
-                ),
-            };
-            if let Some(number) = deploy_pr {
-                text += &format!(" The deploy pull request #{number} is open.");
-            }
-            let title = format!("{} stopped: what becomes of the rest?", view.id);
-            (title, vec![kit::section(&text)])
+            vec![kit::section(&text::unmerged(unmerged, *deploy_pr))]
         }
     }
 }
 
+/// A head with what it stands over; nothing if that is nothing.
+fn items(head: &str, items: &[String]) -> Vec<Value> {
+    if items.is_empty() {
+        return Vec::new();
+    }
+    let lines = items.iter().map(|item| format!("• {}", escape(item)));
+    kit::lines(&std::iter::once(head.to_owned()).chain(lines).collect::<Vec<_>>())
+}
+
+/// As many lines as people read, and how many more there are.
+fn list<T>(all: &[T], line: impl Fn(&T) -> String) -> Vec<String> {
+    let mut lines: Vec<String> = all.iter().take(LIST).map(line).collect();
+    if all.len() > LIST {
+        lines.push(text::more(all.len() - LIST, ""));
+    }
+    lines
+}
+
 /// The train: order, authors, heads; who is out and why; rehearsal and version.
 pub fn train(plan: &Plan) -> Vec<Value> {
-    let numbered = |(index, car)| format!("{}. {}", index + 1, text::car(car, Medium::Slack));
-    let mut lines: Vec<String> = plan.cars.iter().enumerate().take(LIST).map(numbered).collect();
-    if plan.cars.len() > LIST {
-        lines.push(format!("… and {} more", plan.cars.len() - LIST));
-    }
-    let mut blocks = kit::lines(&lines);
+    let numbered: Vec<(usize, &Car)> = (1..).zip(&plan.cars).collect();
+    let mut blocks = kit::lines(&list(&numbered, |(place, car)| {
+        format!("{place}. {}", text::car(car, Medium::Slack))
+    }));
     if !plan.excluded.is_empty() {
-        let mut lines = vec![format!(
-            "*Not on it:* {}",
-            text::counted(plan.excluded.len(), "pull request")
-        )];
-        lines.extend(
-            plan.excluded
-                .iter()
-                .take(LIST)
-                .map(|out| format!("• {}", text::excluded(out, Medium::Slack))),
-        );
-        if plan.excluded.len() > LIST {
-            lines.push(format!("… and {} more", plan.excluded.len() - LIST));
-        }
+        let mut lines = vec![text::left_out(plan.excluded.len())];
+        lines.extend(list(&plan.excluded, |out| {
+            format!("• {}", text::excluded(out, Medium::Slack))
+        }));
         blocks.extend(kit::lines(&lines));
     }
     blocks.push(kit::section(&format!(
@@ -332,10 +291,10 @@ pub fn train(plan: &Plan) -> Vec<Value> {
 
 /// An open question with its buttons.
 fn asked(view: &View, question: &Question) -> Content {
-    let (title, body) = body(view, &question.kind);
+    let title = text::headline(view, &question.kind);
     let waits = text::wait(view, question, Medium::Slack);
     let mut blocks = vec![kit::header(&title)];
-    blocks.extend(body);
+    blocks.extend(body(&question.kind));
     if let QuestionKind::Checklist { items } = &question.kind {
         for (index, item) in items.iter().enumerate() {
             blocks.push(checklist_row(view, index, item));
@@ -355,11 +314,6 @@ fn asked(view: &View, question: &Question) -> Content {
 }
 
 fn checklist_row(view: &View, index: usize, item: &Item) -> Value {
-    let what = escape(&truncate(&item.text, 500));
-    let text = match &item.ticked {
-        Some(Ticked { by, at }) => format!("✅ ~{what}~ · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
-        None => what,
-    };
     let option = json!({ "text": { "type": "plain_text", "text": "Done" }, "value": index.to_string() });
     let mut boxes = json!({
         "type": "checkboxes",
@@ -368,11 +322,10 @@ fn checklist_row(view: &View, index: usize, item: &Item) -> Value {
     });
     if let Some(Ticked { by, at }) = &item.ticked {
         boxes["initial_options"] = json!([option]);
-        let ticked = format!("{} {}", Medium::Slack.person(by), Medium::Slack.time(*at));
-        boxes = kit::confirmed(boxes, "Un-tick?", &format!("Ticked by {ticked}."), "Un-tick", "Keep");
+        boxes = kit::confirmed(boxes, &text::untick(by, *at));
     }
     // Slack's client keeps a box's state by its block's id: another state needs another id to be shown.
-    let mut row = kit::section_with(&text, boxes);
+    let mut row = kit::section_with(&text::item(item), boxes);
     row["block_id"] = json!(format!("tick/{}/{index}/{}", view.id, item.ticked.is_some()));
     row
 }
@@ -389,28 +342,17 @@ fn buttons(view: &View, question: &Question) -> Vec<Value> {
     let value = json!({ "d": view.id, "k": question.key, "digest": digest }).to_string();
     let mut buttons = Vec::new();
     for choice in &question.choices {
-        let action = format!("decide/{choice}");
-        let label = text::choice_label(choice);
-        buttons.push(match choice.as_str() {
+        let style = match choice.as_str() {
             // Deadlines and boxes decide these.
             choice::EXPIRE | choice::DONE => continue,
-            choice::CONFIRM | engine::RETRY | choice::PUT_BACK => kit::button(label, &action, &value, Style::Primary),
-            choice::APPROVE => kit::confirmed(
-                kit::button(label, &action, &value, Style::Primary),
-                "Merge the train?",
-                "The pull requests are merged one by one, exactly as planned. This can't be undone.",
-                "Approve",
-                "Not yet",
-            ),
-            engine::STOP => kit::confirmed(
-                kit::button(label, &action, &value, Style::Danger),
-                "Stop here?",
-                "What is merged stays merged. You then choose what becomes of the rest.",
-                "Stop here",
-                "Go on",
-            ),
-            engine::SKIP => kit::button(text::skip_label(step), &action, &value, Style::Plain),
-            _ => kit::button(label, &action, &value, Style::Plain),
+            choice::CONFIRM | choice::APPROVE | engine::RETRY | choice::PUT_BACK => Style::Primary,
+            engine::STOP => Style::Danger,
+            _ => Style::Plain,
+        };
+        let button = kit::button(text::offered(choice, step), &format!("decide/{choice}"), &value, style);
+        buttons.push(match text::confirmation(choice) {
+            Some(ask) => kit::confirmed(button, &ask),
+            None => button,
         });
     }
     let before_the_merges = matches!(
@@ -431,20 +373,11 @@ fn decided(view: &View, decision: &Decision) -> Content {
 
 /// A question without its buttons, and what became of it.
 fn closed(kind: &QuestionKind, view: &View, sentence: &str) -> Content {
-    let (title, body) = body(view, kind);
+    let title = text::headline(view, kind);
     let mut blocks = vec![kit::header(&title)];
-    blocks.extend(body);
+    blocks.extend(body(kind));
     if let QuestionKind::Checklist { items } = kind {
-        let line = |item: &Item| match &item.ticked {
-            Some(Ticked { by, at }) => format!(
-                "✅ {} · {} {}",
-                escape(&truncate(&item.text, 500)),
-                Medium::Slack.person(by),
-                Medium::Slack.time(*at)
-            ),
-            None => format!("▫️ {}", escape(&truncate(&item.text, 500))),
-        };
-        blocks.extend(kit::lines(&items.iter().map(line).collect::<Vec<_>>()));
+        blocks.extend(kit::lines(&items.iter().map(text::item).collect::<Vec<_>>()));
     }
     blocks = kit::capped(blocks, "… the rest is on the dashboard.");
     blocks.truncate(kit::BLOCKS - 1);
@@ -468,7 +401,7 @@ fn outcome(view: &View) -> Content {
         lines.extend(rest.iter().take(LIST).map(|car| car_line(car)));
     }
     if !view.receipt.is_empty() {
-        lines.push("*Receipt, read back from GitHub:*".to_owned());
+        lines.push(text::RECEIPT.to_owned());
         let line = |line: &crate::deploy::view::ReceiptLine| match line.ok {
             true => format!("✅ {}", escape(&line.text)),
             false => format!("⚠️ {}", escape(&line.text)),
@@ -589,13 +522,9 @@ fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Mess
     let due = (1..=20)
         .take_while(|&n| reminder_due(question, n).is_some_and(|at| at <= now))
         .last()?;
-    let sentence = format!("🔔 {}", text::wait(view, question, Medium::Slack));
     Some(Message {
         slot: format!("reminder/{}/{due}", question.key),
-        content: Content {
-            blocks: vec![kit::section(&sentence)],
-            text: sentence,
-        },
+        content: text::private(&text::reminder(view, question)),
     })
 }
 

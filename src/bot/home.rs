@@ -107,7 +107,7 @@ fn listed(mut lines: Vec<String>, none: &str) -> Vec<Value> {
     lines.truncate(LIST);
     lines = lines.iter().map(|line| truncate(line, 1500)).collect();
     if more > 0 {
-        lines.push(format!("… and {more} more"));
+        lines.push(text::more(more, ""));
     }
     kit::lines(&lines)
 }

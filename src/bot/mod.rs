@@ -262,13 +262,13 @@ impl Bot {
         let permissions = &project.permissions;
         let mut may = Vec::new();
         for (what, holders) in [
-            ("start and confirm", &permissions.start),
-            ("approve", &permissions.approve),
-            ("abort", &permissions.abort),
-            ("override locks and freezes", &permissions.r#override),
+            (&["start", "confirm the list"][..], &permissions.start),
+            (&["approve"], &permissions.approve),
+            (&["abort"], &permissions.abort),
+            (&["override locks and freezes"], &permissions.r#override),
         ] {
             if self.0.desk.people().among(user, holders).await {
-                may.push(what.to_owned());
+                may.extend(what.iter().map(|&what| what.to_owned()));
             }
         }
         let login = self.0.config.people.get(user).map(String::as_str);

@@ -147,7 +147,7 @@ pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[O
         let mut reason = input(
             "override",
             "Reason to start all the same",
-            "Stands in the journal and on the card.",
+            "Everybody reads it on the card.",
             typed("override", wish.override_reason.clone()),
         );
         reason["optional"] = json!(false);
@@ -274,7 +274,7 @@ pub fn wished(values: &BTreeMap<String, Vec<String>>) -> Result<Wish, (String, S
         (Some(EXPLICIT), Some(version)) => match version.parse() {
             Ok(Bump::To(version)) => Some(Bump::To(version)),
             Ok(Bump::By(_)) => return Err(at("version", format!("{version} is no version such as 1.4.0."))),
-            Err(why) => return Err(at("version", why)),
+            Err(why) => return Err(at("version", format!("{why}."))),
         },
         (Some(EXPLICIT), None) => return Err(at("version", "Type the version, such as 1.4.0.".to_owned())),
         (_, Some(_)) => {
@@ -327,7 +327,7 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
             Ok(number) if ticked.contains(&number) && !only.contains(&number) => only.push(number),
             Ok(_) => {}
             Err(_) => {
-                let complaint = format!("`{}` is no pull request number.", truncate(word, 40));
+                let complaint = format!("{} is no pull request number.", truncate(word, 40));
                 return Err(("order".to_owned(), complaint));
             }
         }

@@ -10,16 +10,21 @@ use super::decide::Refusal;
 use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
+use super::runbook::line_of;
 use super::stats::Stats;
 use super::train::{Excluded, Plan};
 use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
+use super::{Item, Ticked};
 use crate::config::Project;
 use crate::git::Proposal;
 use crate::saga::Actor;
 use crate::saga::engine::TooLate;
 use crate::saga::run::choice as engine;
+use crate::slack::Content;
+use crate::slack::kit::{self, Confirmation};
 use crate::slack::text::{escape, truncate};
-use crate::slack::{Content, kit};
+
+mod markdown;
 
 /// Where a sentence is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +118,11 @@ pub fn listed(items: &[String], last: &str) -> String {
 /// `1 pull request`, `3 pull requests`.
 pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What is said of one, or of any other number.
+fn number<'a>(count: usize, one: &'a str, more: &'a str) -> &'a str {
+    if count == 1 { one } else { more }
 }
 
 /// A duration as people say it: the two largest units.
@@ -281,8 +291,9 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
     let since = medium.time(current.since);
     if let Some((error, at)) = &current.retrying {
         return format!(
-            "{} did not work: {}. Trying again by itself at {}.",
+            "{}{} did not work: {}. The next try comes by itself: {}.",
             capitalised(current.title),
+            which(&current.key),
             medium.quote(&truncate(ended(error), 300)),
             medium.time(*at)
         );
@@ -297,7 +308,7 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         ),
         Some(Progress::Checks { checks, deadline }) => format!(
             "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
-            checks_summary(checks, medium),
+            checks_summary(checks, medium, "none has reported yet"),
             medium.time(*deadline)
         ),
         Some(Progress::Approval {
@@ -318,7 +329,7 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             )
         }
         Some(Progress::NoRun { workflow, deadline }) => format!(
-            "Waiting for a run of {} to start since {since}. If none has by {}, it is said.",
+            "Waiting for a run of {} to start since {since}. If none has by {}, you are told.",
             medium.quote(workflow),
             medium.time(*deadline)
         ),
@@ -341,7 +352,7 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             format!(
                 "Watching the {}{again} since {since}: {}.{waiting} If it has not ended by {}, you are asked.",
                 medium.link(url, "Actions run"),
-                checks_summary(jobs, medium),
+                checks_summary(jobs, medium, "no job has begun yet"),
                 medium.time(*deadline)
             )
         }
@@ -351,19 +362,31 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             medium.time(*deadline)
         ),
         None => {
-            let parts = ["change_pr_bases/", "merge_pr/"];
-            let number = parts.iter().find_map(|part| current.key.strip_prefix(part));
-            let which = number
-                .map(|number| format!(" · #{}", number.trim_end_matches("/put_back")))
-                .unwrap_or_default();
-            format!("Now: {}{which}.", current.title)
+            format!("Now: {}{}.", current.title, which(&current.key))
         }
     }
 }
 
-fn checks_summary(checks: &[Check], medium: Medium) -> String {
+/// Which pull request a step is about, to stand after its title.
+fn which(key: &str) -> String {
+    let parts = ["change_pr_bases/", "merge_pr/"];
+    let number = parts.iter().find_map(|part| key.strip_prefix(part));
+    let number = number.map(|number| format!(" · #{}", number.trim_end_matches("/put_back")));
+    number.unwrap_or_default()
+}
+
+/// What can't go on; `step` is a step's key.
+fn stuck(step: Option<&str>) -> String {
+    match step.map(|key| (key, line_of(key))) {
+        Some((key, Some(line))) => format!("Stuck while {}{}", line.title, which(key)),
+        Some((key, None)) => format!("Stuck at {}", Medium::Plain.quote(key)),
+        None => "The deployment needs a decision".to_owned(),
+    }
+}
+
+fn checks_summary(checks: &[Check], medium: Medium, none: &str) -> String {
     if checks.is_empty() {
-        return "none has reported yet".to_owned();
+        return none.to_owned();
     }
     let shown: Vec<String> = checks
         .iter()
@@ -381,7 +404,7 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
     let since = medium.time(question.since);
     let reminder = match question.remind_after_s {
         Some(seconds) => format!(
-            " A reminder comes every {} or longer.",
+            " Reminders come after {}, then ever less often.",
             lasting(Duration::from_secs(seconds))
         ),
         None => String::new(),
@@ -408,8 +431,8 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
             )
         }
         QuestionKind::Attention { step, error } => format!(
-            "{} needs a decision since {since}: {}. Choose {}.",
-            step.as_deref().map_or("The deployment", |step| step),
+            "{} since {since}: {}. Choose {}.",
+            stuck(step.as_deref()),
             medium.quote(&truncate(ended(error), 600)),
             choices(question)
         ),
@@ -421,14 +444,18 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
             )
         }
         QuestionKind::Issues { issues, .. } => format!(
-            "Waiting since {since} for {} to say what becomes of {} that shipped and GitHub left open. If nobody does by {}, or before the checklist is done, they stay open.",
+            "Waiting since {since} for {} to say what becomes of {} that GitHub left open. If nobody does by {}, or before the checklist is done, {}.",
             who(&view.permissions.approve),
-            counted(issues.len(), "issue"),
-            question.deadline.map(|at| medium.time(at)).unwrap_or_default()
+            counted(issues.len(), "resolved issue"),
+            question.deadline.map(|at| medium.time(at)).unwrap_or_default(),
+            number(issues.len(), "it stays open", "they stay open"),
         ),
         QuestionKind::Unmerged { unmerged, .. } => format!(
-            "Stopped. Waiting since {since} for a decision on {} still on the deploy branch. Choose {}.",
-            counted(unmerged.len(), "pull request"),
+            "Stopped. Waiting since {since} for a decision on {}. Choose {}.",
+            match unmerged.len() {
+                0 => "the deploy pull request".to_owned(),
+                left => format!("{} still on the deploy branch", counted(left, "pull request")),
+            },
             choices(question)
         ),
     }
@@ -447,15 +474,15 @@ fn choices(question: &Question) -> String {
 pub fn decided(decision: &Decision, medium: Medium) -> String {
     let who = medium.person(&decision.by);
     let at = medium.time(decision.at);
-    let by = |verb: &str| format!("{verb} by {who} at {at}.");
+    let by = |verb: &str| format!("{verb} by {who}, {at}.");
     match decision.choice.as_str() {
         choice::CONFIRM => by("✅ Confirmed"),
         choice::EDIT => by("✏️ List edited"),
         choice::APPROVE => by("✅ Point of no return approved"),
         choice::ASK_AGAIN => by("🔔 Reviewers asked again"),
         choice::DROP => by("⏭️ Those pull requests dropped"),
-        choice::EXPIRE => format!("⌛ Nobody answered until {at}."),
-        choice::DONE => format!("✅ Everything ticked, the last item by {who} at {at}."),
+        choice::EXPIRE => format!("⌛ Nobody answered by {at}."),
+        choice::DONE => format!("✅ Everything ticked, the last item by {who}, {at}."),
         engine::RETRY => by("🔁 Retry chosen"),
         engine::SKIP => by("⏭️ Skip chosen"),
         engine::STOP => by("🛑 Stop chosen"),
@@ -472,6 +499,131 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
 
 /// What became of a question that nobody answered before everything was undone.
 pub const LAPSED: &str = "↩️ No longer asked: everything is undone.";
+
+/// The headline over a question: plain text.
+pub fn headline(view: &View, kind: &QuestionKind) -> String {
+    match kind {
+        QuestionKind::ConfirmPrList { plan } => {
+            format!("Is this the train? {}", counted(plan.cars.len(), "pull request"))
+        }
+        QuestionKind::Approve { plan, .. } => format!(
+            "Point of no return: merge {} into {}",
+            counted(plan.cars.len(), "pull request"),
+            plan.branch
+        ),
+        QuestionKind::Attention { step, .. } => stuck(step.as_deref()),
+        QuestionKind::Checklist { items } => {
+            let done = items.iter().filter(|item| item.ticked.is_some()).count();
+            format!("After the release: {done} of {} done", items.len())
+        }
+        QuestionKind::Issues { issues, .. } => {
+            let open = number(issues.len(), "is still open", "are still open");
+            format!("{} {open}", counted(issues.len(), "resolved issue"))
+        }
+        QuestionKind::Unmerged { .. } => format!("{} stopped: what becomes of the rest?", view.id),
+    }
+}
+
+/// Over what changed between two looks at a plan.
+pub const PLAN_CHANGED: &str = "⚠️ *The plan changed since you saw it last:*";
+
+/// Over commits on the deploy branch that are not ours.
+pub fn foreign_commits(branch: &str) -> String {
+    format!("⚠️ *Commits on {} that Shipmate did not make:*", escape(branch))
+}
+
+/// Over approvals that are gone from GitHub.
+pub const DISMISSED: &str =
+    "⚠️ *GitHub dismissed these approvals because of the retarget.* Approve to merge on the recorded ones.";
+
+/// Under the plan that is to be approved.
+pub fn from_here_on(digest: &str) -> String {
+    format!(
+        "Plan `{}` · from here on nothing is undone by itself: what fails is put to a person.",
+        escape(digest)
+    )
+}
+
+/// What would be said in each issue; `comment` is GitHub's Markdown.
+pub fn would_be_told(comment: &str) -> String {
+    format!("Each would be told: {}", markdown::line(comment))
+}
+
+/// What is left after a stop.
+pub fn unmerged(numbers: &[u64], deploy_pr: Option<u64>) -> String {
+    let numbers: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
+    let rest = match numbers.as_slice() {
+        [] => "Every pull request of the train is merged.".to_owned(),
+        numbers => format!(
+            "Not merged, and still on the deploy branch: {}.",
+            listed(numbers, "and")
+        ),
+    };
+    match deploy_pr {
+        Some(number) => format!("{rest} The deploy pull request #{number} is open."),
+        None => rest,
+    }
+}
+
+/// An item of the checklist, and who ticked it.
+pub fn item(item: &Item) -> String {
+    let what = escape(&truncate(&item.text, 500));
+    match &item.ticked {
+        Some(Ticked { by, at }) => format!("✅ {what} · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
+        None => format!("▫️ {what}"),
+    }
+}
+
+/// Asked before a choice that can't be taken back; `None` for the others.
+pub fn confirmation(choice: &str) -> Option<Confirmation> {
+    let ask = |title, text: &str, yes, no| Confirmation {
+        title,
+        text: text.to_owned(),
+        yes,
+        no,
+    };
+    match choice {
+        choice::APPROVE => Some(ask(
+            "Merge the train?",
+            "The pull requests are merged one by one, exactly as planned. This can't be undone.",
+            "Approve",
+            "Not yet",
+        )),
+        engine::STOP => Some(ask(
+            "Stop here?",
+            "What is merged stays merged. You then choose what becomes of the rest.",
+            "Stop here",
+            "Go on",
+        )),
+        _ => None,
+    }
+}
+
+/// Asked before a tick is taken back, which somebody may rely on.
+pub fn untick(by: &Actor, at: DateTime<Utc>) -> Confirmation {
+    Confirmation {
+        title: "Take the tick back?",
+        text: format!("Ticked by {} {}.", Medium::Slack.person(by), Medium::Slack.time(at)),
+        yes: "Take it back",
+        no: "Keep it",
+    }
+}
+
+/// Over what was read back after undoing.
+pub const RECEIPT: &str = "*Receipt, read back from GitHub:*";
+
+/// What a list doesn't show, and where it stands.
+pub fn more(count: usize, place: &str) -> String {
+    match place {
+        "" => format!("… and {count} more"),
+        place => format!("… and {count} more {place}"),
+    }
+}
+
+/// That a question still waits.
+pub fn reminder(view: &View, question: &Question) -> String {
+    format!("🔔 {}", wait(view, question, Medium::Slack))
+}
 
 /// A line of the train: number, title, author, head.
 pub fn car(car: &super::train::Car, medium: Medium) -> String {
@@ -496,6 +648,11 @@ pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
         medium.link(&excluded.url, &number),
         medium.quote(&truncate(&excluded.title, 80)),
     )
+}
+
+/// Over those that don't ride.
+pub fn left_out(count: usize) -> String {
+    format!("*Not on it:* {}", counted(count, "pull request"))
 }
 
 /// The rehearsal's verdict on a plan.
@@ -602,8 +759,10 @@ pub fn skips_ci(plan: &Plan) -> Option<String> {
         .collect();
     (!numbers.is_empty()).then(|| {
         format!(
-            "The title of {} tells GitHub to skip workflows: should it end up in the deploy merge's message, nothing is deployed. Change it on GitHub.",
-            listed(&numbers, "and")
+            "{} of {} {} GitHub to skip workflows: should that end up in the deploy merge's message, nothing is deployed. Change it on GitHub.",
+            number(numbers.len(), "The title", "The titles"),
+            listed(&numbers, "and"),
+            number(numbers.len(), "tells", "tell"),
         )
     })
 }
@@ -637,109 +796,10 @@ pub fn release_notes(project: &Project, version: &str, markdown: &str, url: Opti
         None => format!("📦 *Release {}*", escape(&tag)),
     };
     let mut lines = vec![title.clone()];
-    lines.extend(from_markdown(markdown));
+    lines.extend(markdown::lines(markdown));
     let mut blocks = kit::lines(&lines);
     blocks = kit::capped(blocks, "… the rest is in the release on GitHub.");
     Content { text: title, blocks }
-}
-
-/// GitHub's Markdown as Slack's mrkdwn, as far as our descriptions and generated notes use it.
-fn from_markdown(markdown: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in markdown.lines() {
-        let line = line.trim_end();
-        if line.trim_start().starts_with("<!--") {
-            continue;
-        }
-        let (indent, body) = line.split_at(line.len() - line.trim_start().len());
-        let after_title = lines
-            .last()
-            .is_some_and(|last: &String| last.starts_with('*') && last.ends_with('*'));
-        if body.is_empty() && after_title {
-            continue;
-        }
-        let converted = if let Some(title) = body.strip_prefix('#') {
-            format!("*{}*", inline(title.trim_start_matches('#').trim()))
-        } else if let Some(item) = body.strip_prefix("- ").or_else(|| body.strip_prefix("* ")) {
-            format!("{indent}• {}", inline(item))
-        } else {
-            inline(body)
-        };
-        if !(converted.is_empty() && lines.last().is_none_or(|last: &String| last.is_empty())) {
-            lines.push(converted);
-        }
-    }
-    lines
-}
-
-/// One line of GitHub's Markdown as Slack's mrkdwn.
-pub fn markdown_line(markdown: &str) -> String {
-    inline(markdown)
-}
-
-/// Links and code kept, everything else escaped; backslash escapes and entities of our own descriptions resolved first.
-fn inline(markdown: &str) -> String {
-    let mut out = String::new();
-    let mut rest = markdown;
-    while let Some((before, label, url, after)) = next_link(rest) {
-        out += &code(before);
-        out += &kit::link(url, &escape(&unescaped(label)));
-        rest = after;
-    }
-    out + &code(rest)
-}
-
-/// Text between links; what stands in back ticks stays code.
-fn code(text: &str) -> String {
-    let parts: Vec<&str> = text.split('`').collect();
-    let whole = parts.len() % 2 == 1 && !text.contains("\\`");
-    if !whole {
-        return escape(&unescaped(text));
-    }
-    let part = |(index, part): (usize, &&str)| match index % 2 {
-        0 => escape(&unescaped(part)),
-        _ => format!(
-            "`{}`",
-            part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-        ),
-    };
-    parts.iter().enumerate().map(part).collect()
-}
-
-fn next_link(text: &str) -> Option<(&str, &str, &str, &str)> {
-    let mut from = 0;
-    while let Some(found) = text[from..].find('[') {
-        let open = from + found;
-        let escaped = text[..open].ends_with('\\');
-        let rest = &text[open + 1..];
-        if !escaped
-            && let Some(middle) = rest.find("](")
-            && let Some(end) = rest[middle + 2..].find(')')
-        {
-            let url = &rest[middle + 2..middle + 2 + end];
-            if url.starts_with("https://") || url.starts_with("http://") {
-                return Some((&text[..open], &rest[..middle], url, &rest[middle + 3 + end..]));
-            }
-        }
-        from = open + 1;
-    }
-    None
-}
-
-fn unescaped(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => out.extend(chars.next()),
-            '\u{2060}' => {}
-            '*' if chars.peek() == Some(&'*') => {
-                chars.next();
-            }
-            c => out.push(c),
-        }
-    }
-    out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
 /// Why a decision was refused.
@@ -760,7 +820,7 @@ pub fn refusal(refusal: &Refusal, medium: Medium) -> String {
             )
         }
         Refusal::NotTold { what, groups } => format!(
-            "Whether you may {what} can't be told: Slack doesn't say who is in {}. Try again in a minute.",
+            "Shipmate can't tell whether you may {what}: Slack doesn't say who is in {}. Try again in a minute.",
             medium.holders(groups)
         ),
         Refusal::TwoPeople(permissions) => format!(
@@ -871,6 +931,11 @@ pub fn planning() -> Content {
     private("🎼 Rehearsing; the plan comes in a moment. Nothing is touched.")
 }
 
+/// The headline over what would ship: plain text.
+pub fn dry_run(project: &Project) -> String {
+    format!("Dry run of {}: nothing was touched", project.name)
+}
+
 /// A dry run can't be made.
 pub fn plan_failed(problem: &str) -> Content {
     private(&format!("⚠️ The plan failed: {}", escape(problem)))
@@ -897,14 +962,14 @@ pub fn unknown_deployment(id: &str) -> Content {
 /// What a person may.
 pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
     let login = match login {
-        Some(login) => format!("GitHub login `{}`", escape(login)),
-        None => "no GitHub login is configured for you (`[people]`)".to_owned(),
+        Some(login) => format!(", GitHub login `{}`.", escape(login)),
+        None => format!(". {}", home::NO_LOGIN),
     };
     let may = match may {
         [] => "look, and nothing else".to_owned(),
         may => listed(may, "and"),
     };
-    private(&format!("You are <@{}>, {login}. Here you may {may}.", escape(user)))
+    private(&format!("You are <@{}>{login} Here you may {may}.", escape(user)))
 }
 
 /// How often, how fast and how safely a project ships.
@@ -953,8 +1018,9 @@ pub fn history(views: &[View]) -> Content {
 pub fn help(words: &[(&str, &str, &str)], complaint: Option<&str>) -> Content {
     let mut lines = Vec::new();
     if let Some(complaint) = complaint {
+        let end = if complaint.ends_with('?') { "" } else { "." };
         lines.push(format!(
-            "🚫 {}; nothing was done.",
+            "🚫 {}{end} Nothing was done.",
             capitalised(&escape_but_code(complaint))
         ));
     }
@@ -1122,6 +1188,11 @@ pub fn queue(line: &[(Actor, DateTime<Utc>)]) -> Content {
     }
 }
 
+/// How many wait to start.
+pub fn in_the_queue(starts: usize) -> String {
+    format!("🕐 {} in the queue.", counted(starts, "start"))
+}
+
 /// Leaving the queue.
 pub fn left_queue(stood: bool) -> Content {
     private(match stood {
@@ -1133,7 +1204,7 @@ pub fn left_queue(stood: bool) -> Content {
 /// To somebody whose start from the queue is not made.
 pub fn not_started_from_queue(who: &Actor, why: &str) -> Content {
     private(&format!(
-        "🕐 {}, your queued start is not made, and you are out of the queue. {why}",
+        "🕐 {}, it was your turn, but nothing could be started, and you are out of the queue. {why}",
         Medium::Slack.person(who)
     ))
 }
@@ -1152,7 +1223,7 @@ pub fn started_from_queue(view: &View, since: DateTime<Utc>) -> Content {
 pub fn not_nudged(next: Option<DateTime<Utc>>) -> Content {
     private(&match next {
         Some(next) => format!(
-            "Somebody nudged already; the next nudge can be at {}.",
+            "Somebody nudged already; the next nudge can come from {} on.",
             Medium::Slack.time(next)
         ),
         None => "Nothing waits for people now.".to_owned(),
@@ -1202,8 +1273,9 @@ pub fn undoes(view: &View) -> Vec<String> {
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
         lines.push(format!(
-            "• {} go back to `{}`",
+            "• {} {} back to `{}`",
             listed(&numbers, "and"),
+            number(numbers.len(), "goes", "go"),
             escape(&view.base)
         ));
         lines.push(

@@ -102,13 +102,26 @@ pub fn link_button(label: &str, action_id: &str, url: &str) -> Value {
     button
 }
 
+/// Words of a second question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The question.
+    pub title: &'static str,
+    /// What comes of it, in mrkdwn that is escaped already.
+    pub text: String,
+    /// Goes on.
+    pub yes: &'static str,
+    /// Doesn't.
+    pub no: &'static str,
+}
+
 /// Asks "are you sure?" before a control acts: only for what can't be undone.
-pub fn confirmed(mut element: Value, title: &str, text: &str, yes: &str, no: &str) -> Value {
+pub fn confirmed(mut element: Value, ask: &Confirmation) -> Value {
     element["confirm"] = json!({
-        "title": { "type": "plain_text", "text": filled(title, 100) },
-        "text": { "type": "mrkdwn", "text": filled(text, 300) },
-        "confirm": { "type": "plain_text", "text": filled(yes, 30) },
-        "deny": { "type": "plain_text", "text": filled(no, 30) },
+        "title": { "type": "plain_text", "text": filled(ask.title, 100) },
+        "text": { "type": "mrkdwn", "text": filled(&ask.text, 300) },
+        "confirm": { "type": "plain_text", "text": filled(ask.yes, 30) },
+        "deny": { "type": "plain_text", "text": filled(ask.no, 30) },
     });
     element
 }

@@ -355,19 +355,13 @@ impl Shown<'_> {
             choice::EDIT => {
                 html! { a.button href=(action(self.view, "edit", &[("key", &question.key)])) { (text::choice_label(choice)) "…" } }
             }
-            choice::APPROVE => sure(
-                choice,
-                "primary",
-                "The pull requests are merged one by one, exactly as planned. This can't be undone.",
-            ),
-            engine::STOP => sure(
-                choice,
-                "danger",
-                "What is merged stays merged. You then choose what becomes of the rest.",
-            ),
             choice::CONFIRM | engine::RETRY | choice::PUT_BACK => button(choice, text::choice_label(choice), "primary"),
             engine::SKIP => button(choice, text::skip_label(step), "plain"),
-            other => button(other, text::choice_label(other), "plain"),
+            other => match text::confirmation(other) {
+                Some(ask) if other == engine::STOP => sure(other, "danger", &ask.text),
+                Some(ask) => sure(other, "primary", &ask.text),
+                None => button(other, text::choice_label(other), "plain"),
+            },
         };
         html! { div.buttons { @for name in &question.choices { (choice(name)) } } }
     }

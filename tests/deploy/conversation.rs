@@ -198,7 +198,7 @@ async fn whoever_leaves_the_queue_or_meets_a_lock_is_not_started() {
     stage.ana().says("/deploy lock database migration").await;
     stage.ana().says("/deploy abort").await;
     stage
-        .reads("your queued start is not made, and you are out of the queue. 🔒 Locked by @Ana")
+        .reads("it was your turn, but nothing could be started, and you are out of the queue. 🔒 Locked by @Ana")
         .await;
     hears(&stage, "/deploy queue", "Nobody waits").await;
     assert_eq!(stage.store.heads().len(), 1, "nothing was started");
@@ -219,7 +219,7 @@ async fn a_nudge_mentions_whom_it_waits_for_but_not_too_often() {
             .ben()
             .says("/deploy nudge")
             .await
-            .contains("the next nudge can be at")
+            .contains("the next nudge can come from")
     );
     assert!(stage.eve().says("/deploy nudge").await.contains("You may not nudge"));
     undone(stage).await;
@@ -259,7 +259,7 @@ async fn the_start_dialogue_says_what_is_wrong_and_then_starts() {
         (
             filled(&[("bump", &["explicit"]), ("version", &["soon"])]),
             "version",
-            "soon is neither patch, minor, major, calendar nor a version such as 1.5.0",
+            "soon is neither patch, minor, major, calendar nor a version such as 1.5.0.",
         ),
         (
             filled(&[("version", &["1.9.0"])]),

@@ -13,6 +13,7 @@ mod abort;
 mod after_release;
 mod at_once;
 mod bad_days;
+mod catalogue;
 mod clocks;
 mod conversation;
 mod crashes;

@@ -74,7 +74,7 @@ fn message(slot: String, fate: Fate, view: &View, lines: &[Line<'_>], audience: 
         ));
     }
     if lines.len() > LINES {
-        rows.push(format!("… and {} more", lines.len() - LINES));
+        rows.push(text::more(lines.len() - LINES, ""));
     }
     (!mentioned.is_empty()).then(|| Message {
         slot: format!("authors/{slot}"),
