@@ -85,3 +85,17 @@ pub fn delta(duration: Duration) -> TimeDelta {
         .unwrap_or(TimeDelta::days(36_500))
         .min(TimeDelta::days(36_500))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_systems_clock_is_waited_for() {
+        let clock = Clock::system();
+        let at = clock.now() + TimeDelta::milliseconds(3);
+        clock.sleep_until(at).await;
+        assert!(clock.now() >= at);
+        clock.sleep_until(at).await;
+    }
+}

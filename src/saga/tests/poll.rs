@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::saga::clock::Clock;
+use crate::saga::engine::TooLate;
 use crate::saga::history::CheckpointState;
+use crate::saga::journal::AppendError;
 use crate::saga::retry::RetryPolicy;
-use crate::saga::run::Checkpoint;
+use crate::saga::run::{Checkpoint, Undecidable};
 use crate::saga::store::Memory;
 use crate::saga::{
     Actor, Compensate, Context, Effect, Engine, Event, Journal, Outcome, Registry, Saga, Step, StepError, Stop,
@@ -220,6 +222,35 @@ async fn what_a_person_has_answered_does_not_lapse() {
 }
 
 #[tokio::test]
+async fn a_vote_that_comes_after_the_end_is_refused() {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    press.prints_all(&journal).await;
+    engine.abort(&journal, ana(), None, Vec::new()).await.unwrap();
+    assert_eq!(sees_end(&journal).await, Outcome::Undone);
+    let late = engine.signal(&journal, "vote", ben(), json!("go"), Vec::new()).await;
+    assert!(
+        matches!(late, Err(AppendError::Refused(Undecidable::NotOpen))),
+        "{late:?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_of_each_saga_that_grows() {
+    let press = Press::new();
+    let engine = press.engine();
+    let mut changes = engine.changes();
+    let journal = press.starts(&engine).await;
+    press.prints(&journal, 1).await;
+    assert_eq!(changes.recv().await.unwrap(), "web-1");
+    while changes.try_recv().is_ok() {}
+    press.clock.advance(TimeDelta::seconds(61));
+    press.prints(&journal, 2).await;
+    assert_eq!(changes.recv().await.unwrap(), "web-1");
+}
+
+#[tokio::test]
 async fn a_step_goes_on_from_what_it_reported_last() {
     let press = Press::new();
     let engine = press.engine();
@@ -265,6 +296,11 @@ async fn taking_back_an_attempt_in_doubt_knows_no_output() {
     let journal = press.starts(&engine).await;
     press.prints(&journal, 1).await;
     engine.abort(&journal, ana(), None, Vec::new()).await.unwrap();
+    let again = engine.abort(&journal, ben(), None, Vec::new()).await;
+    assert!(
+        matches!(again, Err(AppendError::Refused(TooLate::Unwinding))),
+        "{again:?}"
+    );
     engine.drain(Duration::ZERO).await;
 
     let engine = press.engine();
