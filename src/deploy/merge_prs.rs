@@ -773,6 +773,11 @@ impl MergePr {
         let pr = cx.world.github.pull_request(self.number).await?;
         match self.judge(&pr)? {
             Some(done) => Ok(done),
+            None if pr.mergeable == Some(false) => Err(StepError::permanent(format!(
+                "#{} conflicts with what is on {into} by now ({message}). Skip it, or take away from {into} what collides, then Retry",
+                self.number,
+                into = self.into
+            ))),
             None => Err(self.refused(message)),
         }
     }

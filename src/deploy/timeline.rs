@@ -30,8 +30,22 @@ pub struct Moment {
     pub detail: Vec<String>,
     /// What was asked of GitHub for it.
     pub requests: Vec<Request>,
+    /// How it is told.
+    pub tone: Tone,
+}
+
+/// How a line is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    /// One of many.
+    #[default]
+    Plain,
     /// A beginning, which its end will say again.
-    pub quiet: bool,
+    Beginning,
+    /// It didn't get better by itself.
+    Failure,
+    /// Between two lives of Shipmate.
+    Restart,
 }
 
 /// What time goes into.
@@ -79,7 +93,7 @@ pub fn timeline(history: &History) -> Vec<Moment> {
             by: told.by,
             detail: told.detail,
             requests: record.event.requests().to_vec(),
-            quiet: begins(&record.event).is_some(),
+            tone: told.tone,
         });
     }
     moments
@@ -124,6 +138,7 @@ struct Told {
     by: Option<Actor>,
     detail: Vec<String>,
     ends: Option<Span>,
+    tone: Tone,
 }
 
 impl Told {
@@ -149,6 +164,10 @@ impl Told {
         }
     }
 
+    fn told(self, tone: Tone) -> Self {
+        Self { tone, ..self }
+    }
+
     /// The end of what began before: how long it took is said.
     fn end(span: Span, mark: &'static str, what: impl Into<String>) -> Self {
         Self {
@@ -165,9 +184,12 @@ fn told(history: &History, event: &Event) -> Option<Told> {
         Event::SagaRecovered { version } => Told::new(
             "🔌",
             format!("Shipmate was restarted and went on from here (version {version})"),
-        ),
-        Event::StepStarted { attempt: 1, .. } => Told::new("▫️", "started"),
-        Event::StepStarted { attempt, .. } => Told::new("🔁", format!("attempt {attempt} started")),
+        )
+        .told(Tone::Restart),
+        Event::StepStarted { attempt: 1, .. } => Told::new("▫️", "started").told(Tone::Beginning),
+        Event::StepStarted { attempt, .. } => {
+            Told::new("🔁", format!("attempt {attempt} started")).told(Tone::Beginning)
+        }
         Event::StepCompleted { observed: false, .. } => Told::end(Span::Work, "✅", "done"),
         Event::StepCompleted { observed: true, .. } => Told::end(Span::Work, "✅", "had been done: found by looking"),
         Event::StepFailed { error, retry_at, .. } => match retry_at {
@@ -176,7 +198,7 @@ fn told(history: &History, event: &Event) -> Option<Told> {
                 "🔁",
                 format!("did not work; tried again at {}", at.format("%H:%M:%S")),
             ),
-            None => Told::end(Span::Failure, "⚠️", "failed"),
+            None => Told::end(Span::Failure, "⚠️", "failed").told(Tone::Failure),
         }
         .with([error.clone()]),
         Event::StepSuspended { .. } => Told::new("⏸️", "suspended, because Shipmate was stopping"),
@@ -192,7 +214,7 @@ fn told(history: &History, event: &Event) -> Option<Told> {
                 labels => format!("people were asked: {}", text::listed(labels, "or")),
             };
             let error = data["error"].as_str().map(str::to_owned);
-            Told::new("⏳", what).with(error)
+            Told::new("⏳", what).with(error).told(Tone::Beginning)
         }
         Event::CheckpointDecided { choice, by, .. } => {
             let what = match choice.as_str() {
@@ -206,10 +228,11 @@ fn told(history: &History, event: &Event) -> Option<Told> {
         Event::Refused { by, what, why } => Told::new("🚫", format!("refused: {what}")).by(by).with([why.clone()]),
         Event::AbortRequested { by, reason } => Told::new("👉", "asked to undo everything").by(by).with(reason.clone()),
         Event::UnwindStarted { reason } => Told::new("↩️", "undoing, newest step first").with([reason.clone()]),
-        Event::CompensationStarted { .. } => Told::new("▫️", "undoing started"),
+        Event::CompensationStarted { .. } => Told::new("▫️", "undoing started").told(Tone::Beginning),
         Event::CompensationCompleted { receipt, .. } => Told::end(Span::Undoing, "↩️", "undone").with(receipt.clone()),
         Event::CompensationFailed { error, .. } => {
-            Told::end(Span::Undoing, "⚠️", "could not be undone").with([error.clone()])
+            let undone = Told::end(Span::Undoing, "⚠️", "could not be undone");
+            undone.with([error.clone()]).told(Tone::Failure)
         }
         Event::SagaFinished { outcome } => match outcome {
             Outcome::Completed => Told::new("✅", "deployment completed"),

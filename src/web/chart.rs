@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::parts::brief;
 use crate::deploy::runbook::{Line, RUNBOOK, line_of};
 use crate::deploy::stats::{Stats, StepStats};
-use crate::deploy::timeline::{Moment, Span};
+use crate::deploy::timeline::{Moment, Span, Tone};
 
 /// Pixels: the width of all pictures, of the labels in them, and the height of a row.
 const WIDTH: f64 = 840.0;
@@ -37,7 +37,7 @@ pub fn stretches(moments: &[Moment], now: Option<DateTime<Utc>>) -> Vec<Stretch>
     let mut stretches = Vec::new();
     for moment in moments {
         let Some(key) = moment.key.as_deref() else { continue };
-        if moment.quiet {
+        if moment.tone == Tone::Beginning {
             open.insert(key, moment.at);
         }
         let (Some((span, _)), Some(line)) = (moment.took, line_of(attended(key))) else {
@@ -246,7 +246,10 @@ mod tests {
             took: took.map(|span| (span, Duration::ZERO)),
             detail: Vec::new(),
             requests: Vec::new(),
-            quiet: took.is_none(),
+            tone: match took {
+                Some(_) => Tone::Plain,
+                None => Tone::Beginning,
+            },
         }
     }
 

@@ -15,7 +15,7 @@ use super::parts::{Buttons, Extent, Shown, badge, brief, time};
 use crate::config::Project;
 use crate::deploy::stats::{Run, Spread, Stats};
 use crate::deploy::text::{between, counted, lasting, state};
-use crate::deploy::timeline::{Moment, timeline};
+use crate::deploy::timeline::{Moment, Tone, timeline};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{State, View};
 use crate::saga::History;
@@ -174,7 +174,10 @@ pub fn deployment(view: &View, history: &History, names: &Names, now: DateTime<U
                 h2 id="timeline" { "Everything that happened" }
                 a.clock href=(format!("{}/flight.jsonl", link(view))) download { "Flight recorder (.jsonl)" }
             }
-            ol.timeline { @for moment in ends(&moments) { (moment_line(moment, names)) } }
+            @for (day, moments) in days(ends(&moments)) {
+                h3.day { (day) }
+                ol.timeline { @for moment in moments { (moment_line(moment, names)) } }
+            }
         }
     }
 }
@@ -187,12 +190,43 @@ fn ends(moments: &[Moment]) -> Vec<&Moment> {
         if moment.took.is_some() {
             ended.insert(&moment.key);
         }
-        if !moment.quiet || !ended.remove(&moment.key) {
+        if moment.tone != Tone::Beginning || !ended.remove(&moment.key) {
             kept.push(moment);
         }
     }
     kept.reverse();
     kept
+}
+
+/// Lines below the day on which they end: clocks alone don't say that people slept in between.
+fn days(moments: Vec<&Moment>) -> Vec<(String, Vec<&Moment>)> {
+    let mut days: Vec<(String, Vec<&Moment>)> = Vec::new();
+    for moment in moments {
+        let day = moment.at.format("%A, %-d %B %Y, UTC").to_string();
+        match days.last_mut() {
+            Some((last, moments)) if *last == day => moments.push(moment),
+            _ => days.push((day, vec![moment])),
+        }
+    }
+    days
+}
+
+fn line_class(moment: &Moment) -> &'static str {
+    match (moment.tone, &moment.by) {
+        (Tone::Restart, _) => "restart",
+        (Tone::Failure, _) => "failure",
+        (_, Some(_)) => "human",
+        (Tone::Beginning, None) => "begin",
+        (Tone::Plain, None) => "end",
+    }
+}
+
+/// A question about a failed step is told as the step's: how often it was asked before stands in the lines above.
+fn subject(key: &str) -> &str {
+    match key.strip_prefix("attention/").and_then(|step| step.rsplit_once('/')) {
+        Some((step, _)) => step,
+        None => key,
+    }
 }
 
 fn moment_line(moment: &Moment, names: &Names) -> Markup {
@@ -201,16 +235,16 @@ fn moment_line(moment: &Moment, names: &Names) -> Markup {
         .took
         .and_then(|(_, took)| Some(moment.at - TimeDelta::from_std(took).ok()?));
     html! {
-        li.(if moment.by.is_some() { "human" } else if moment.quiet { "begin" } else { "end" }) {
+        li.(line_class(moment)) {
             span.clocks { @if let Some(began) = began { (clock(began)) " – " } (clock(moment.at)) }
             span aria-hidden="true" { (moment.mark) }
             div {
-                @if let Some(key) = &moment.key { code { (key) } " " }
+                @if let Some(key) = &moment.key { code { (subject(key)) } " " }
                 (moment.what)
                 @if let Some(by) = &moment.by { " · " b { (names.person(by)) } }
                 @for line in &moment.detail { p.detail { (names.sentence(line)) } }
                 @if !moment.requests.is_empty() { ul.requests { @for request in &moment.requests {
-                    li { (request.what) " " code { (request.id) } }
+                    li { (request.what) " " code title="GitHub's id of this request" { (request.id) } }
                 } } }
             }
             span.took { @if let Some((_, took)) = moment.took { (brief(took)) } }

@@ -180,16 +180,20 @@ impl Shown<'_> {
                 td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
             }
             @if let Some(error) = &step.error {
-                tr.detail { td colspan="3" { p.error { (self.names.sentence(error)) (self.mend(step)) } } }
+                tr.detail { td colspan="3" { p.error { (self.names.sentence(error)) (self.mend(step, error)) } } }
             }
         }
     }
 
-    fn mend(&self, step: &StepView) -> Markup {
+    /// What comes of an error, after its full stop.
+    fn mend(&self, step: &StepView, error: &str) -> Markup {
+        let stop = if error.ends_with(['.', '!', '?']) { " " } else { ". " };
         let retrying = self.view.current.as_ref().and_then(|current| current.retrying.as_ref());
         match (step.state, retrying) {
-            (Stand::Retrying, Some((_, at))) => html! { " Trying again by itself at " (at.format("%H:%M:%S")) " UTC." },
-            (Stand::Failed, _) => html! { " A person must choose; see above." },
+            (Stand::Retrying, Some((_, at))) => {
+                html! { (stop) "Trying again by itself at " (at.format("%H:%M:%S")) " UTC." }
+            }
+            (Stand::Failed, _) => html! { (stop) "A person must choose; see above." },
             _ => html! {},
         }
     }

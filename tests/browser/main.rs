@@ -9,6 +9,7 @@ mod decisions;
 mod pages;
 mod stage;
 mod tab;
+mod timeline;
 
 use stage::Stage;
 

@@ -20,7 +20,7 @@ async fn barriers(tab: &Tab) -> Vec<String> {
 }
 
 /// In both lights, on a desk and on a phone.
-async fn is_for_everybody(tab: &Tab, name: &str) {
+pub async fn is_for_everybody(tab: &Tab, name: &str) {
     let mut wrong = Vec::new();
     for (light, screen) in [
         (Light::Light, Screen::Desk),

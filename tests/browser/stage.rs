@@ -7,7 +7,7 @@ use chromiumoxide::{Browser, BrowserConfig};
 use futures_util::StreamExt;
 use shipmate::app::{self, Pace, Running, Setup};
 use shipmate::saga::Clock;
-use shipmate::sandbox::github;
+use shipmate::sandbox::github::{self, Scenario};
 use shipmate::sandbox::page::{self, Page};
 use shipmate::sandbox::play::{Options, Sandbox};
 use tempfile::TempDir;
@@ -26,38 +26,33 @@ const ARGS: [&str; 6] = [
 ];
 
 pub struct Stage {
-    running: Running,
+    /// There is one but in the middle of a restart.
+    running: Option<Running>,
     browser: Browser,
     events: JoinHandle<()>,
     page: JoinHandle<()>,
     /// Where the sandbox's page is.
     channel: SocketAddr,
     // Last: what stands in them is used until the end.
-    _sandbox: Sandbox,
+    pub sandbox: Sandbox,
     _profile: TempDir,
 }
 
 impl Stage {
     pub async fn new() -> Self {
+        Self::on(Scenario::Happy).await
+    }
+
+    pub async fn on(scenario: Scenario) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pace = github::Pace::Fast;
         let options = Options {
             pace,
+            scenario: scenario.into(),
             ..Options::default()
         };
         let sandbox = Sandbox::start(options).await.unwrap();
-        let running = app::start(Setup {
-            config: sandbox.config.clone(),
-            secrets: sandbox.secrets(),
-            clock: Clock::system(),
-            pace: Pace::sandbox(false),
-            store: None,
-        })
-        .await
-        .unwrap();
-        running.ready().await;
-        let webhooks = format!("http://{}/github/webhooks", running.address);
-        sandbox.github.send_webhooks(&webhooks, "sandbox-webhook-secret");
+        let running = boots(&sandbox).await;
         let doubles = Page {
             slack: sandbox.slack.clone(),
             github: sandbox.github.clone(),
@@ -68,12 +63,12 @@ impl Stage {
         let profile = tempfile::Builder::new().prefix("shipmate-browser-").tempdir().unwrap();
         let (browser, events) = launch(&profile).await;
         Self {
-            running,
+            running: Some(running),
             browser,
             events,
             page,
             channel,
-            _sandbox: sandbox,
+            sandbox,
             _profile: profile,
         }
     }
@@ -93,7 +88,20 @@ impl Stage {
     }
 
     pub fn address(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running.address)
+        let running = self.running.as_ref().expect("it runs");
+        format!("http://{}{path}", running.address)
+    }
+
+    /// Ends Shipmate in order and starts it again over what it left, at another address.
+    pub async fn restart(&mut self) {
+        self.stops().await;
+        self.running = Some(boots(&self.sandbox).await);
+    }
+
+    async fn stops(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await;
+        }
     }
 
     pub async fn tab(&self) -> Tab {
@@ -108,8 +116,24 @@ impl Stage {
         self.browser.wait().await.unwrap();
         self.events.abort();
         self.page.abort();
-        self.running.shutdown().await;
+        self.stops().await;
     }
+}
+
+async fn boots(sandbox: &Sandbox) -> Running {
+    let running = app::start(Setup {
+        config: sandbox.config.clone(),
+        secrets: sandbox.secrets(),
+        clock: Clock::system(),
+        pace: Pace::sandbox(false),
+        store: None,
+    })
+    .await
+    .unwrap();
+    running.ready().await;
+    let webhooks = format!("http://{}/github/webhooks", running.address);
+    sandbox.github.send_webhooks(&webhooks, "sandbox-webhook-secret");
+    running
 }
 
 /// Killed when it is dropped, so a test that fails leaves none behind.

@@ -30,7 +30,8 @@ async fn all_are_told(stage: &Stage) {
     let mut seen: Vec<String> = writes.map(|line| method_and_place(line)).collect();
     let mut told: Vec<String> = requests.iter().map(|request| method_and_place(&request.what)).collect();
     // Bases change side by side, and are journaled in the order in which steps end.
-    (seen.sort(), told.sort());
+    seen.sort();
+    told.sort();
     assert_eq!(told, seen);
     let shown = text::shown(&View::of("web-1", &history), &history);
     let page = format!("http://{}/deployments/web-1", stage.running().address);
