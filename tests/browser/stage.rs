@@ -6,6 +6,7 @@ use chromiumoxide::cdp::browser_protocol::target::CreateTargetParams;
 use chromiumoxide::{Browser, BrowserConfig};
 use futures_util::StreamExt;
 use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::config::Project;
 use shipmate::saga::Clock;
 use shipmate::sandbox::github;
 use shipmate::sandbox::page::{self, Page};
@@ -39,13 +40,18 @@ pub struct Stage {
 
 impl Stage {
     pub async fn new() -> Self {
+        Self::with(Options::default(), |_| {}).await
+    }
+
+    /// A stage of one's own, whose project is configured differently.
+    pub async fn with(options: Options, configure: impl FnOnce(&mut Project)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let pace = github::Pace::Fast;
         let options = Options {
-            pace,
-            ..Options::default()
+            pace: github::Pace::Fast,
+            ..options
         };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let mut sandbox = Sandbox::start(options).await.unwrap();
+        configure(&mut sandbox.config.projects[0]);
         let running = app::start(Setup {
             config: sandbox.config.clone(),
             secrets: sandbox.secrets(),
