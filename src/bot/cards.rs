@@ -126,9 +126,7 @@ fn card(view: &View) -> Content {
         let value = json!({ "d": view.id }).to_string();
         controls.push(kit::button("Abort", "abort", &value, Style::Danger));
     }
-    for (label, action, url) in links(view) {
-        controls.push(kit::link_button(label, action, url));
-    }
+    controls.extend(link_buttons(view));
     if !controls.is_empty() {
         blocks.push(kit::actions(controls));
     }
@@ -138,18 +136,17 @@ fn card(view: &View) -> Content {
     }
 }
 
-fn links(view: &View) -> Vec<(&'static str, &'static str, &str)> {
-    let mut links = Vec::new();
-    if let Some(pr) = &view.deploy_pr {
-        links.push(("Deploy PR", "open_deploy_pr", pr.url.as_str()));
-    }
-    if let Some(url) = &view.run_url {
-        links.push(("Actions run", "open_run", url.as_str()));
-    }
-    if let Some(release) = &view.release {
-        links.push(("Release", "open_release", release.url.as_str()));
-    }
-    links
+/// To the pages that there are.
+fn link_buttons(view: &View) -> Vec<Value> {
+    let deploy_pr = view.deploy_pr.as_ref().map(|pr| pr.url.as_str());
+    let release = view.release.as_ref().map(|release| release.url.as_str());
+    let pages = [
+        ("Deploy PR", "open_deploy_pr", deploy_pr),
+        ("Actions run", "open_run", view.run_url.as_deref()),
+        ("Release", "open_release", release),
+    ];
+    let button = |(label, action, url): (_, _, Option<&str>)| Some(kit::link_button(label, action, url?));
+    pages.into_iter().filter_map(button).collect()
 }
 
 fn phase_line(phase: &crate::deploy::view::PhaseView) -> String {
@@ -210,7 +207,7 @@ fn facts(view: &View) -> String {
 }
 
 /// What a question says, open or answered.
-fn body(kind: &QuestionKind) -> Vec<Value> {
+fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
     match kind {
         QuestionKind::ConfirmPrList { plan } => train(plan),
         QuestionKind::Approve {
@@ -232,7 +229,8 @@ fn body(kind: &QuestionKind) -> Vec<Value> {
             blocks
         }
         QuestionKind::Attention { error, .. } => {
-            vec![kit::section(&format!("⚠️ {}", escape(&truncate(error, 2000))))]
+            let error = text::explained(view, &truncate(error, 2000), Medium::Slack);
+            vec![kit::section(&format!("⚠️ {}", text::capitalised(&error)))]
         }
         QuestionKind::Checklist { .. } => Vec::new(),
         QuestionKind::Issues { issues, comment } => {
@@ -263,7 +261,7 @@ fn items(head: &str, items: &[String]) -> Vec<Value> {
 fn list<T>(all: &[T], line: impl Fn(&T) -> String) -> Vec<String> {
     let mut lines: Vec<String> = all.iter().take(LIST).map(line).collect();
     if all.len() > LIST {
-        lines.push(text::more(all.len() - LIST, ""));
+        lines.push(text::more(all.len() - LIST, "on the dashboard"));
     }
     lines
 }
@@ -294,7 +292,7 @@ fn asked(view: &View, question: &Question) -> Content {
     let title = text::headline(view, &question.kind);
     let waits = text::wait(view, question, Medium::Slack);
     let mut blocks = vec![kit::header(&title)];
-    blocks.extend(body(&question.kind));
+    blocks.extend(body(view, &question.kind));
     if let QuestionKind::Checklist { items } = &question.kind {
         for (index, item) in items.iter().enumerate() {
             blocks.push(checklist_row(view, index, item));
@@ -302,13 +300,23 @@ fn asked(view: &View, question: &Question) -> Content {
     }
     blocks = kit::capped(blocks, "… the rest is on the dashboard.");
     blocks.truncate(kit::BLOCKS - 2);
-    blocks.push(kit::context(&waits));
-    let buttons = buttons(view, question);
+    let failed = matches!(question.kind, QuestionKind::Attention { .. });
+    blocks.push(kit::context(&match failed {
+        true => text::to_choose(view, question),
+        false => waits.clone(),
+    }));
+    let mut buttons = buttons(view, question);
+    if failed {
+        buttons.extend(link_buttons(view));
+    }
     if !buttons.is_empty() {
         blocks.push(kit::actions(buttons));
     }
     Content {
-        text: format!("{} · {waits}", escape(&title)),
+        text: match failed {
+            true => waits,
+            false => format!("{} · {waits}", escape(&title)),
+        },
         blocks,
     }
 }
@@ -375,7 +383,7 @@ fn decided(view: &View, decision: &Decision) -> Content {
 fn closed(kind: &QuestionKind, view: &View, sentence: &str) -> Content {
     let title = text::headline(view, kind);
     let mut blocks = vec![kit::header(&title)];
-    blocks.extend(body(kind));
+    blocks.extend(body(view, kind));
     if let QuestionKind::Checklist { items } = kind {
         blocks.extend(kit::lines(&items.iter().map(text::item).collect::<Vec<_>>()));
     }
@@ -418,14 +426,13 @@ fn outcome(view: &View) -> Content {
 pub fn status(view: &View) -> Content {
     let mut content = card(view);
     for question in &view.questions {
-        content
-            .blocks
-            .push(kit::section(&text::wait(view, question, Medium::Slack)));
         let buttons: Vec<Value> = buttons(view, question)
             .into_iter()
             .filter(|button| button["action_id"] != "abort")
             .collect();
         if !buttons.is_empty() {
+            let headline = escape(&text::headline(view, &question.kind));
+            content.blocks.push(kit::section(&format!("*{headline}*")));
             content.blocks.push(kit::actions(buttons));
         }
     }

@@ -87,7 +87,7 @@ pub fn edit(context: &Context, plan: &Plan) -> Value {
             "type": "input",
             "optional": true,
             "block_id": format!("include_{index}"),
-            "label": { "type": "plain_text", "text": if index == 0 { "On the train" } else { "and" } },
+            "label": { "type": "plain_text", "text": text::on_the_train(index * GROUP, group.len(), rows.len()) },
             "element": element,
         }));
     }
@@ -167,9 +167,9 @@ pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[O
 fn version_fields(project: &Project, wish: &Wish) -> [Value; 2] {
     let option = |value: &str, label: &str| json!({ "text": { "type": "plain_text", "text": label }, "value": value });
     let mut options = vec![
-        option("patch", "Patch: 1.2.3 → 1.2.4"),
-        option("minor", "Minor: 1.2.3 → 1.3.0"),
-        option("major", "Major: 1.2.3 → 2.0.0"),
+        option("patch", "Patch, such as 1.2.3 → 1.2.4"),
+        option("minor", "Minor, such as 1.2.3 → 1.3.0"),
+        option("major", "Major, such as 1.2.3 → 2.0.0"),
     ];
     if project.bump == config::Bump::Calendar {
         options.push(option("calendar", "Calendar: the date"));

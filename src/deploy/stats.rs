@@ -282,8 +282,14 @@ impl Stats {
             .take(SLOWEST);
         let named: Vec<String> = slow
             .map(|step| {
-                let StepStats { title, spread, .. } = step;
-                format!("{title} (p50 {}, p95 {})", lasting(spread.p50), lasting(spread.p95))
+                let StepStats {
+                    title, people, spread, ..
+                } = step;
+                let what = match people {
+                    true => format!("waiting for people to {title}"),
+                    false => (*title).to_owned(),
+                };
+                format!("{what} (p50 {}, p95 {})", lasting(spread.p50), lasting(spread.p95))
             })
             .collect();
         (!named.is_empty()).then(|| format!("Most time goes into {}.", listed(&named, "and")))

@@ -244,11 +244,22 @@ pub fn now(view: &View, medium: Medium) -> String {
     match view.state {
         State::Completed => completed(view, medium),
         State::Undone => undone(view, medium),
-        State::Stopped => "Stopped by a person after the point of no return; the receipt in the thread says what was merged and what was not.".to_owned(),
+        State::Stopped => {
+            "Stopped by a person after the point of no return; the receipt says what was merged and what was not."
+                .to_owned()
+        }
         State::Undoing => "Undoing everything, newest step first.".to_owned(),
         State::Waiting | State::NeedsAttention => {
-            let waits: Vec<String> = view.questions.iter().map(|question| wait(view, question, medium)).collect();
-            waits.join(" ")
+            // That it shipped is said first.
+            let (shipped, others): (Vec<&Question>, Vec<&Question>) = view
+                .questions
+                .iter()
+                .partition(|question| matches!(question.kind, QuestionKind::Checklist { .. }));
+            let waits = shipped
+                .into_iter()
+                .chain(others)
+                .map(|question| wait(view, question, medium));
+            waits.collect::<Vec<_>>().join(" ")
         }
         State::Running => match &view.current {
             Some(current) => doing(view, current, medium),
@@ -262,7 +273,7 @@ fn undone(view: &View, medium: Medium) -> String {
     match view.receipt.iter().filter(|line| !line.ok).count() {
         0 => format!("Everything is undone: {why}."),
         left => format!(
-            "Undone, but {} could not be taken back and a person must look; the receipt in the thread says which. Undone because: {why}.",
+            "Undone, but {} could not be taken back and a person must look; the receipt says which. Undone because: {why}.",
             counted(left, "thing")
         ),
     }
@@ -402,13 +413,6 @@ fn checks_summary(checks: &[Check], medium: Medium, none: &str) -> String {
 /// What a question waits for, in one sentence.
 pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
     let since = medium.time(question.since);
-    let reminder = match question.remind_after_s {
-        Some(seconds) => format!(
-            " Reminders come after {}, then ever less often.",
-            lasting(Duration::from_secs(seconds))
-        ),
-        None => String::new(),
-    };
     let deadline = match question.deadline {
         Some(at) => format!(" If nobody does by {}, everything is undone.", medium.time(at)),
         None => " There is no deadline.".to_owned(),
@@ -416,7 +420,7 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
     let who = |who: &[String]| medium.holders(who);
     match &question.kind {
         QuestionKind::ConfirmPrList { plan } => format!(
-            "Waiting since {since} for {} to confirm the list of {}.{reminder}{deadline}",
+            "Waiting since {since} for {} to confirm the list of {}.{deadline}",
             who(&view.permissions.start),
             counted(plan.cars.len(), "pull request"),
         ),
@@ -426,20 +430,21 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
                 (wanted, have) => format!(" ({have} of {wanted} approvals so far)"),
             };
             format!(
-                "Waiting since {since} for {} to approve the point of no return{votes}.{reminder}{deadline}",
+                "Waiting since {since} for {} to approve the point of no return{votes}.{deadline}",
                 who(&view.permissions.approve)
             )
         }
         QuestionKind::Attention { step, error } => format!(
-            "{} since {since}: {}. Choose {}.",
+            "{} since {since}: {}. Waiting for {} to choose {}.",
             stuck(step.as_deref()),
-            medium.quote(&truncate(ended(error), 600)),
+            explained(view, &truncate(ended(error), 600), medium),
+            who(&view.permissions.approve),
             choices(question)
         ),
         QuestionKind::Checklist { items } => {
             let done = items.iter().filter(|item| item.ticked.is_some()).count();
             format!(
-                "Shipped. Waiting since {since} for the checklist: {done} of {} ticked.{reminder} There is no deadline.",
+                "Shipped. Waiting since {since} for the checklist: {done} of {} ticked.",
                 items.len()
             )
         }
@@ -451,7 +456,8 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
             number(issues.len(), "it stays open", "they stay open"),
         ),
         QuestionKind::Unmerged { unmerged, .. } => format!(
-            "Stopped. Waiting since {since} for a decision on {}. Choose {}.",
+            "Stopped. Waiting since {since} for {} to choose what becomes of {}: {}.",
+            who(&view.permissions.approve),
             match unmerged.len() {
                 0 => "the deploy pull request".to_owned(),
                 left => format!("{} still on the deploy branch", counted(left, "pull request")),
@@ -459,6 +465,33 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
             choices(question)
         ),
     }
+}
+
+/// What a question waits for, below what went wrong.
+pub fn to_choose(view: &View, question: &Question) -> String {
+    format!(
+        "Waiting since {} for {} to choose {}.",
+        Medium::Slack.time(question.since),
+        Medium::Slack.holders(&view.permissions.approve),
+        choices(question)
+    )
+}
+
+/// What went wrong, in one sentence. Addresses below the Actions run's are known to be GitHub's and become links; no other does.
+pub fn explained(view: &View, error: &str, medium: Medium) -> String {
+    let run = view.run_url.as_deref().filter(|_| medium == Medium::Slack);
+    let Some((before, rest)) = run.and_then(|run| Some(error.split_at(error.find(run)?))) else {
+        return medium.quote(error);
+    };
+    let (url, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+    let page = url.trim_end_matches(['.', ',', ';']);
+    format!(
+        "{}{}{}{}",
+        medium.quote(before),
+        medium.link(page, "its page"),
+        &url[page.len()..],
+        medium.quote(after)
+    )
 }
 
 fn choices(question: &Question) -> String {
@@ -570,7 +603,7 @@ pub fn item(item: &Item) -> String {
     let what = escape(&truncate(&item.text, 500));
     match &item.ticked {
         Some(Ticked { by, at }) => format!("✅ {what} · {} {}", Medium::Slack.person(by), Medium::Slack.time(*at)),
-        None => format!("▫️ {what}"),
+        None => what,
     }
 }
 
@@ -648,6 +681,14 @@ pub fn excluded(excluded: &Excluded, medium: Medium) -> String {
         medium.link(&excluded.url, &number),
         medium.quote(&truncate(&excluded.title, 80)),
     )
+}
+
+/// Over a group of boxes, of which there may be several: `before` stand in the groups before it, `these` in it.
+pub fn on_the_train(before: usize, these: usize, all: usize) -> String {
+    match these == all {
+        true => "On the train".to_owned(),
+        false => format!("On the train: {} to {} of {all}", before + 1, before + these),
+    }
 }
 
 /// Over those that don't ride.
@@ -1046,7 +1087,8 @@ fn escape_but_code(text: &str) -> String {
     parts.join("`")
 }
 
-fn capitalised(text: &str) -> String {
+/// As a sentence begins.
+pub fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()

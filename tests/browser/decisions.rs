@@ -7,8 +7,7 @@ use crate::tab::Tab;
 async fn started() -> (Stage, Tab) {
     let stage = Stage::new().await;
     let channel = stage.channel().await;
-    channel.writes("Message to #deploys", "/deploy start").await;
-    channel.strikes("Enter").await;
+    channel.says("/deploy start").await;
     channel.sees("Is this the train?").await;
     (stage, channel)
 }

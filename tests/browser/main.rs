@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's panic is its message")]
 
 mod decisions;
+mod messages;
 mod pages;
 mod stage;
 mod tab;
@@ -22,8 +23,7 @@ async fn a_deployment_is_played_by_clicking_while_the_dashboard_follows() {
     dashboard.reads("window.neverReloaded = true").await;
     let channel = stage.channel().await;
 
-    channel.writes("Message to #deploys", "/deploy start").await;
-    channel.strikes("Enter").await;
+    channel.says("/deploy start").await;
     dashboard.sees("to confirm the list").await;
     channel.presses("Confirm").await;
     dashboard.sees("to approve the point of no return").await;

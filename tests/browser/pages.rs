@@ -52,8 +52,7 @@ pub async fn is_for_everybody(tab: &Tab, name: &str) {
 async fn every_page_is_for_everybody() {
     let stage = Stage::new().await;
     let channel = stage.channel().await;
-    channel.writes("Message to #deploys", "/deploy start").await;
-    channel.strikes("Enter").await;
+    channel.says("/deploy start").await;
     channel.sees("Is this the train?").await;
     is_for_everybody(&channel, "channel").await;
     let dashboard = stage.dashboard("/").await;
@@ -74,8 +73,7 @@ async fn every_page_is_for_everybody() {
 async fn without_scripts_the_dashboard_shows_the_same() {
     let stage = Stage::new().await;
     let channel = stage.channel().await;
-    channel.writes("Message to #deploys", "/deploy start").await;
-    channel.strikes("Enter").await;
+    channel.says("/deploy start").await;
     channel.sees("Is this the train?").await;
     let plain = stage.tab().await;
     plain.without_scripts().await;

@@ -6,6 +6,7 @@ use chromiumoxide::cdp::browser_protocol::target::CreateTargetParams;
 use chromiumoxide::{Browser, BrowserConfig};
 use futures_util::StreamExt;
 use shipmate::app::{self, Pace, Running, Setup};
+use shipmate::config::Project;
 use shipmate::saga::Clock;
 use shipmate::sandbox::github::{self, Scenario};
 use shipmate::sandbox::page::{self, Page};
@@ -44,14 +45,22 @@ impl Stage {
     }
 
     pub async fn on(scenario: Scenario) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let pace = github::Pace::Fast;
         let options = Options {
-            pace,
             scenario: scenario.into(),
             ..Options::default()
         };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        Self::with(options, |_| {}).await
+    }
+
+    /// A stage of one's own, whose project is configured differently.
+    pub async fn with(options: Options, configure: impl FnOnce(&mut Project)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = Options {
+            pace: github::Pace::Fast,
+            ..options
+        };
+        let mut sandbox = Sandbox::start(options).await.unwrap();
+        configure(&mut sandbox.config.projects[0]);
         let running = boots(&sandbox).await;
         let doubles = Page {
             slack: sandbox.slack.clone(),

@@ -34,6 +34,8 @@ pub enum Light {
 pub enum Screen {
     Desk,
     Phone,
+    /// No screen is so high: for pictures of everything that a channel holds.
+    Wall,
 }
 
 pub struct Tab {
@@ -66,6 +68,7 @@ impl Tab {
         let (width, height, mobile) = match screen {
             Screen::Desk => (1440, 900, false),
             Screen::Phone => (390, 844, true),
+            Screen::Wall => (1600, 2600, false),
         };
         let metrics = SetDeviceMetricsOverrideParams::new(width, height, 1.0, mobile);
         self.page.execute(metrics).await.unwrap();
@@ -146,6 +149,12 @@ impl Tab {
         self.finds("focused", label).await;
         self.types(text).await;
         self.finds("written", text).await;
+    }
+
+    /// Sends a message to the channel.
+    pub async fn says(&self, text: &str) {
+        self.writes("Message to #deploys", text).await;
+        self.strikes("Enter").await;
     }
 
     /// Key by key, into whatever has the focus.

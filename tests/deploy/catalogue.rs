@@ -550,6 +550,7 @@ fn words_and_places(catalogue: &mut Catalogue) {
     catalogue.name("more");
     catalogue.line("", text::more(3, ""));
     catalogue.line("", text::more(3, "in the thread"));
+    catalogue.says("capitalised", text::capitalised("émile began."));
     catalogue.says("private", text::private("To one person alone."));
 }
 
@@ -664,6 +665,22 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     for (when, question) in questions() {
         catalogue.line(when, text::wait(&view, &question, Medium::Slack));
     }
+    let (_, failed) = &questions()[5];
+    catalogue.says("to_choose", text::to_choose(&view, failed));
+    let run = "https://github.com/acme/web/actions/runs/1";
+    let ran = View {
+        run_url: Some(run.to_owned()),
+        ..waiting()
+    };
+    catalogue.name("explained");
+    for (when, medium) in [("Slack", Medium::Slack), ("plain", Medium::Plain)] {
+        for error in [
+            format!("job a:b failed, see {run}/job/1."),
+            "see https://evil.example".to_owned(),
+        ] {
+            catalogue.line(when, text::explained(&ran, &error, medium));
+        }
+    }
     catalogue.says("reminder", text::reminder(&view, &checklist()));
     catalogue.name("expires_soon");
     catalogue.line("", text::expires_soon(&confirm(), at(60), "<@U0ANA>"));
@@ -734,6 +751,9 @@ fn the_plan(catalogue: &mut Catalogue) {
     catalogue.topic("The plan");
     let plan = plan();
     catalogue.says("car", text::car(&plan.cars[0], Medium::Slack));
+    catalogue.name("on_the_train");
+    catalogue.line("", text::on_the_train(0, 4, 4));
+    catalogue.line("", text::on_the_train(10, 10, 23));
     catalogue.name("left_out");
     catalogue.line("", text::left_out(1));
     catalogue.line("", text::left_out(2));

@@ -107,6 +107,23 @@ async fn a_pivot_nobody_can_see_is_put_to_a_person() {
 }
 
 #[tokio::test]
+async fn looking_for_a_pivot_is_tried_again_but_not_for_ever() {
+    let stage = Stage::new();
+    stage.outside.fault("merge/1", Fault::After(permanent()));
+    for _ in 0..stage.retry.attempts {
+        let lost = StepError::transient("502");
+        stage.outside.fault("merge/1", Fault::Looking(lost));
+    }
+    let process = stage.process();
+    let journal = process.start(json!({ "unattended": true })).await;
+    let open = sees_open(&journal, "attention/saga/1").await;
+    assert_eq!(
+        open.data["error"],
+        "merge/1 failed: no. Whether it took effect all the same can't be seen: 502"
+    );
+}
+
+#[tokio::test]
 async fn after_the_pivot_a_person_retries() {
     let stage = Stage::new();
     for _ in 0..3 {

@@ -44,7 +44,8 @@ impl Step<Notes> for Print {
         Ok(PAGES)
     }
 
-    async fn observe(&self, _: &Context<'_, Notes>) -> Result<Option<u32>, StepError> {
+    async fn observe(&self, cx: &Context<'_, Notes>) -> Result<Option<u32>, StepError> {
+        note(cx.world, "looked".to_owned());
         Ok(None)
     }
 }
@@ -264,7 +265,10 @@ async fn a_step_goes_on_from_what_it_reported_last() {
     let id = engine.recover().unwrap().remove(0);
     let journal = engine.journal(&id).unwrap().unwrap();
     press.prints(&journal, 3).await;
-    assert_eq!(press.notes(), ["web-1 page 0", "web-1 page 1", "web-1 page 2"]);
+    assert_eq!(
+        press.notes(),
+        ["web-1 page 0", "web-1 page 1", "looked", "web-1 page 2"]
+    );
 }
 
 #[tokio::test]

@@ -29,7 +29,8 @@ const personName = (id) => (state?.people.find((person) => person.id === id) || 
 function time(seconds) {
   const at = new Date(seconds * 1000), today = new Date().toDateString() === at.toDateString();
   const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return today ? clock : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
+  const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return today ? clock : `${at.toLocaleDateString([], { day: "numeric", month: "short", year })} ${clock}`;
 }
 
 // ---- mrkdwn
@@ -64,6 +65,9 @@ function mrkdwn(text) {
     return index === 0 ? nodes : [h("br"), ...nodes];
   });
 }
+
+/** One line without markup. */
+const plain = (text) => h("p", {}, mrkdwn(text.replaceAll("\n", " "))).textContent;
 
 const textOf = (object) => (object?.type === "mrkdwn" ? mrkdwn(object.text) : [object?.text ?? ""]);
 
@@ -110,7 +114,12 @@ async function press(element, message, button) {
 }
 
 async function tick(element, option, message, box) {
-  if (element.confirm && !(await sure(element.confirm))) { box.checked = !box.checked; return; }
+  if (element.confirm) {
+    // What is asked about is shown as it still is.
+    box.checked = !box.checked;
+    if (!(await sure(element.confirm))) return;
+    box.checked = !box.checked;
+  }
   await act({ verb: "use", user: me, ts: message.ts, action_id: element.action_id, ticked: box.checked ? [option.value] : [] });
 }
 
@@ -150,7 +159,7 @@ function drawMessage(message, replies) {
       body,
       replies?.length ? h("button", { class: "replies", onclick: () => openThread(message.ts) },
         h("strong", {}, `${replies.length} ${replies.length === 1 ? "reply" : "replies"}`),
-        h("span", {}, newest ? ` Latest: ${newest.text.replace(/<[^>]*>|[*_~`]/g, "").slice(0, 60)}` : "")) : null));
+        h("span", {}, newest ? ` Latest: ${plain(newest.text)}` : "")) : null));
 }
 
 // Only what changed is drawn anew, so that focus, scrolling and text selection survive.
