@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::choice;
-use super::decide::Refusal;
+use super::decide::{Refusal, tickers};
 use super::lock::{Lock, Obstacle, Turn};
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
@@ -444,7 +444,8 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
         QuestionKind::Checklist { items } => {
             let done = items.iter().filter(|item| item.ticked.is_some()).count();
             format!(
-                "Shipped. Waiting since {since} for the checklist: {done} of {} ticked.",
+                "Shipped. Waiting since {since} for {} to tick the checklist: {done} of {} ticked.",
+                who(&tickers(&view.permissions)),
                 items.len()
             )
         }

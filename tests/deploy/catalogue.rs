@@ -1004,7 +1004,10 @@ fn locks_and_queue(catalogue: &mut Catalogue) {
 fn asking_again(catalogue: &mut Catalogue) {
     catalogue.topic("Asking again");
     let view = waiting();
-    let wait = text::wait(&view, &checklist(), Medium::Slack);
+    let wait = text::now(
+        &running(progress().pop().map(|(_, said)| said), "", "", None),
+        Medium::Slack,
+    );
     catalogue.name("nudged");
     catalogue.line("not named yet", text::nudged(&ben(), "<!subteam^S0DEPLOYERS>", &wait));
     let wait = text::wait(&view, &confirm(), Medium::Slack);

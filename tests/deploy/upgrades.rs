@@ -184,7 +184,7 @@ async fn a_step_that_is_another_one_today_is_put_to_a_person() {
     }
     is_put_to_a_person(
         records,
-        "stands in the journal as another step or with another input. Choose Retry or Undo everything.",
+        "stands in the journal as another step or with another input. Waiting for @deployers to choose Retry or Undo everything.",
     )
     .await;
 }
