@@ -120,8 +120,8 @@ impl Tracer {
                 Ok(id) => self.changed(&id).await?,
                 // Too many changes at once: whatever is running is looked at.
                 Err(RecvError::Lagged(_)) => {
-                    for (_, id) in self.engine.store().scan("lock/")? {
-                        self.changed(id.as_str().unwrap_or_default()).await?;
+                    for id in self.engine.all_running()? {
+                        self.changed(&id).await?;
                     }
                     self.send_all().await?;
                 }

@@ -161,21 +161,20 @@ impl<F: Workflow> Engine<F> {
     /// If a journal can't be read.
     pub fn recover(&self) -> Result<Vec<String>, StoreError> {
         let mut recovered = Vec::new();
-        for (_, value) in self.inner.store.scan(LOCK)? {
-            let Some(id) = value.as_str() else { continue };
-            let records = self.inner.store.load(id)?;
+        for id in self.all_running()? {
+            let records = self.inner.store.load(&id)?;
             if records.is_empty() {
                 return Err(StoreError::Damaged(format!(
                     "deployment {id} holds its project's lock but has no journal; restore it with `shipmate import`"
                 )));
             }
             self.spawn(Journal::new(
-                id,
+                &id,
                 self.inner.store.clone(),
                 self.inner.clock.clone(),
                 records,
             ));
-            recovered.push(id.to_owned());
+            recovered.push(id);
         }
         Ok(recovered)
     }
@@ -495,6 +494,15 @@ impl<F: Workflow> Engine<F> {
             Some(Value::String(id)) => self.journal(&id),
             _ => Ok(None),
         }
+    }
+
+    /// The ids of all sagas that hold their project's lock.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn all_running(&self) -> Result<Vec<String>, StoreError> {
+        let locks = self.inner.store.scan(LOCK)?.into_iter();
+        Ok(locks.filter_map(|(_, id)| id.as_str().map(str::to_owned)).collect())
     }
 
     /// Decides a checkpoint; the first decision wins.

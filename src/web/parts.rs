@@ -174,8 +174,10 @@ impl Shown<'_> {
         html! {
             tr.(stand_class(step.state)) {
                 th scope="row" title=(step.name) { (step.title) " " code { (step.name) } }
-                td.state { span aria-hidden="true" { (emoji) } " " (word) @if let Some((done, all)) = step.count { " " (done) "/" (all) }
-                    @if tries > 1 { " · " (tries) " tries" }
+                td.state {
+                    span.whole { span aria-hidden="true" { (emoji) } " " (word) }
+                    @if let Some((done, all)) = step.count { " " (done) "/" (all) }
+                    @if tries > 1 { " " span.whole { "· " (tries) " tries" } }
                 }
                 td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
             }
