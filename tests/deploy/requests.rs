@@ -39,7 +39,7 @@ async fn all_are_told(stage: &Stage) {
     for request in &requests {
         assert!(request.id.starts_with("SBX:"), "{request:?}");
         assert!(shown.contains(&format!(", request {}", request.id)), "{shown}");
-        assert!(page.contains(&format!("<code>{}</code>", request.id)), "{page}");
+        assert!(page.contains(&format!(">{}</code>", request.id)), "{page}");
     }
 }
 
