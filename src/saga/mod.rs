@@ -7,6 +7,7 @@
 //! 4. Unwinding reads only the journal, newest step first, is journaled itself, and never starts past the pivot.
 //! 5. Whichever of "abort" and "pivot started" is journaled first wins; the other is refused. The first decision of a checkpoint wins.
 //! 6. Deadlines count from journaled times, so a restart doesn't reset them.
+//! 7. What an attempt asked of other systems stands in the journal with its outcome; only a killed process takes that along.
 //!
 //! The one dangerous race: a request that timed out may still land *after* we looked for its effect. The engine can't see this; a step
 //! whose effect can land late must wait that out in its `observe` (see `deploy::merge_prs`).
