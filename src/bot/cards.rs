@@ -407,6 +407,7 @@ fn outcome(view: &View) -> Content {
         let (done, rest): (Vec<&CarView>, Vec<&CarView>) = view.cars.iter().partition(merged);
         lines.extend(done.iter().take(LIST).map(|car| car_line(car)));
         lines.extend(rest.iter().take(LIST).map(|car| car_line(car)));
+        lines.extend(text::deploy_pr(view));
     }
     if !view.receipt.is_empty() {
         lines.push(text::RECEIPT.to_owned());

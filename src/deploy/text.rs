@@ -599,6 +599,19 @@ pub fn unmerged(numbers: &[u64], deploy_pr: Option<u64>) -> String {
     }
 }
 
+/// What a stop found of the deploy pull request.
+pub fn deploy_pr(view: &View) -> Option<String> {
+    let pr = view.deploy_pr.as_ref()?;
+    let link = kit::link(&pr.url, &format!("#{}", pr.number));
+    Some(match view.deploy_pr_merged {
+        true => format!(
+            "✅ The deploy pull request {link} is merged into `{}`.",
+            escape(&view.base)
+        ),
+        false => format!("▫️ The deploy pull request {link} is not merged."),
+    })
+}
+
 /// An item of the checklist, and who ticked it.
 pub fn item(item: &Item) -> String {
     let what = escape(&truncate(&item.text, 500));

@@ -715,6 +715,15 @@ fn what_is_asked(catalogue: &mut Catalogue) {
             catalogue.line(choice, ask);
         }
     }
+    catalogue.name("deploy_pr");
+    let deploy_pr = View::of("web-1", &frozen_journal("at_the_checklist"));
+    catalogue.line("merged", text::deploy_pr(&deploy_pr));
+    let open = View {
+        deploy_pr_merged: false,
+        ..deploy_pr
+    };
+    catalogue.line("open", text::deploy_pr(&open));
+    catalogue.line("none", text::deploy_pr(&view));
     catalogue.says("untick", text::untick(&ben(), at(5)));
     catalogue.name("decided");
     for choice in choices.iter().chain(&[choice::EXPIRE, choice::DONE]) {
@@ -897,7 +906,10 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
     catalogue.line("none", text::stats(&project, &Stats::of(&[], at(0))));
     let history = frozen_journal("at_the_checklist");
     let run = Run::of(&View::of("web-1", &history), &history);
-    catalogue.line("one", text::stats(&project, &Stats::of(&[run.clone()], run.started_at)));
+    catalogue.line(
+        "one",
+        text::stats(&project, &Stats::of(std::slice::from_ref(&run), run.started_at)),
+    );
     catalogue.name("history");
     catalogue.line("none", text::history(&[]));
     let unplanned = View {

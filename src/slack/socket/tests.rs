@@ -217,7 +217,7 @@ async fn each_kind_gets_its_acknowledgement() {
 #[tokio::test]
 async fn what_doesnt_concern_us_is_acknowledged_and_goes_no_further() {
     let (_slack, desk, _socket_mode, mut line) = stage(quick()).await;
-    // The first two pass slack-morphism's models and reach its callbacks, the others don't.
+    // As Slack sends them, and as its models know nothing of.
     let event = json!({
         "token": "t", "team_id": "T1", "api_app_id": "A1", "type": "event_callback", "event_id": "Ev2", "event_time": 1,
         "event": {"type": "app_mention", "user": "UANA", "text": "hi", "ts": "1.2", "channel": "C1", "event_ts": "1.2"}
