@@ -328,6 +328,7 @@ impl<F: Workflow> Engine<F> {
     /// One saga, to its end or the process's.
     async fn drive(&self, core: Core) -> Result<(), StoreError> {
         loop {
+            let aborted = core.journal.history().aborted();
             let problem = match self.answered_and_advanced(&core).await {
                 Ok(outcome) => match self.finish(&core.journal, outcome).await? {
                     Finish::Done => return Ok(()),
@@ -344,7 +345,7 @@ impl<F: Workflow> Engine<F> {
                 return Ok(());
             }
             tracing::error!(error = %problem, "can't go on by itself");
-            match self.ask(&core, &problem).await {
+            match self.ask(&core, &problem, aborted).await {
                 Ok(()) => {}
                 Err(Stop::Store(error)) => return Err(error),
                 Err(_) => return Ok(()),
@@ -423,8 +424,9 @@ impl<F: Workflow> Engine<F> {
         Ok(Outcome::Undone)
     }
 
-    /// Puts a problem that the machine can't judge to a person.
-    async fn ask(&self, core: &Core, problem: &Stop) -> Result<(), Stop> {
+    /// Puts a problem that the machine can't judge to a person; unless somebody asked to undo everything since it was met (`aborted`: before),
+    /// which answers it.
+    async fn ask(&self, core: &Core, problem: &Stop, aborted: bool) -> Result<(), Stop> {
         let history = core.journal.history();
         if open_problem(&history).is_some() {
             return Ok(());
@@ -438,8 +440,18 @@ impl<F: Workflow> Engine<F> {
             choices: vec![choice::RETRY, way_out],
             ..Checkpoint::default()
         };
-        let saga = Saga::new(Arc::new(()), core.clone());
-        saga.open(&history.next_problem(), question).await
+        let event = question.opened(&history.next_problem(), core.journal.clock().now());
+        drop(history);
+        let asked = core
+            .journal
+            .append_if(Vec::new(), |history| match history.aborted() && !aborted {
+                true => Err(()),
+                false => Ok(event),
+            });
+        match asked.await {
+            Ok(()) | Err(AppendError::Refused(())) => Ok(()),
+            Err(AppendError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// The last event, and the project is free, in one commit; unless an abort was journaled first.

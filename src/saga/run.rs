@@ -100,6 +100,20 @@ pub struct Checkpoint {
     pub settles: Option<Settles>,
 }
 
+impl Checkpoint {
+    /// The event that opens it.
+    pub(super) fn opened(self, key: &str, now: DateTime<Utc>) -> Event {
+        Event::CheckpointOpened {
+            key: key.to_owned(),
+            data: self.data,
+            choices: self.choices.iter().map(|&choice| choice.to_owned()).collect(),
+            deadline: self.expires.map(|(after, _)| now + delta(after)),
+            on_expiry: self.expires.map(|(_, choice)| choice.to_owned()),
+            remind_after_s: self.remind_after.map(|after| after.as_secs()),
+        }
+    }
+}
+
 /// What signals add up to, once they suffice: a choice, and whose signal was the last that it took.
 pub type Settles = fn(&CheckpointState) -> Option<(&'static str, Actor)>;
 
@@ -517,17 +531,9 @@ impl<W: Send + Sync + 'static> Saga<W> {
         self.decide_unless_decided(key, choice, Actor::Shipmate).await
     }
 
-    pub(super) async fn open(&self, key: &str, checkpoint: Checkpoint) -> Result<(), Stop> {
+    async fn open(&self, key: &str, checkpoint: Checkpoint) -> Result<(), Stop> {
         let now = self.core.journal.clock().now();
-        self.append(Event::CheckpointOpened {
-            key: key.to_owned(),
-            data: checkpoint.data,
-            choices: checkpoint.choices.iter().map(|&choice| choice.to_owned()).collect(),
-            deadline: checkpoint.expires.map(|(after, _)| now + delta(after)),
-            on_expiry: checkpoint.expires.map(|(_, choice)| choice.to_owned()),
-            remind_after_s: checkpoint.remind_after.map(|after| after.as_secs()),
-        })
-        .await
+        self.append(checkpoint.opened(key, now)).await
     }
 
     pub(super) async fn decided(&self, key: &str) -> Result<Decision, Stop> {
