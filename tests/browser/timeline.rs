@@ -14,13 +14,14 @@ fn somebody_interferes(stage: &Stage) {
     let github = stage.sandbox.github.clone();
     let hook = move |request: &str, when| {
         if request.contains("pulls/41/merge") && when == When::After {
-            let github = github.clone();
-            tokio::spawn(async move {
+            let pushes = async {
                 let branch = github.pull(REPO, 44).await.unwrap().base;
                 github
                     .push(REPO, &branch, "eve", "src/cart.js", "export const total = 0;\n")
                     .await
-            });
+            };
+            // Shipmate hears of the merge only once the push is there.
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(pushes));
         }
     };
     stage.sandbox.github.faults().watch(Some(Arc::new(hook)));
@@ -43,7 +44,7 @@ async fn a_conflict_and_a_restart_can_be_read_afterwards() {
     channel.presses("Approve").await;
     channel.sees("somebody else's commits are on").await;
     channel.presses("Retry").await;
-    channel.sees("merge_pr/44 needs a decision").await;
+    channel.sees("Stuck while merging the pull requests · #44").await;
     let page = stage.dashboard("/deployments/web-1").await;
     page.sees("#44 conflicts with what is on deploy-").await;
     is_for_everybody(&page, "timeline-conflict").await;
