@@ -395,6 +395,25 @@ async fn an_abort_works_where_the_workflow_can_not_go_on() {
     assert_eq!(stage.outside.standing(), BTreeMap::new());
 }
 
+/// Whether the abort comes before the engine finds that it can't go on, while it does, or after it has asked.
+#[tokio::test]
+async fn an_abort_answers_a_problem_at_whatever_moment_it_comes() {
+    for moment in 0..30 {
+        let stage = Stage::new();
+        let process = stage.process();
+        let journal = process.start(json!({})).await;
+        sees_open(&journal, "approve").await;
+        process.drains().await;
+        let process = stage.version::<2>(None);
+        let journal = process.recover();
+        for _ in 0..moment {
+            tokio::task::yield_now().await;
+        }
+        process.engine.abort(&journal, ana(), None, Vec::new()).await.unwrap();
+        assert_eq!(sees_end(&journal).await, Outcome::Undone, "moment {moment}");
+    }
+}
+
 #[tokio::test]
 async fn an_abort_that_can_not_reach_its_world_asks_instead_of_spinning() {
     let stage = Stage::new();
