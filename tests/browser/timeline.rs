@@ -21,7 +21,7 @@ fn somebody_interferes(stage: &Stage) {
                     .await
             };
             // Shipmate hears of the merge only once the push is there.
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(pushes));
+            let _ = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(pushes));
         }
     };
     stage.sandbox.github.faults().watch(Some(Arc::new(hook)));
