@@ -36,6 +36,11 @@ impl Process {
         Self(Arc::new(Mutex::new(Killed(child.unwrap()))))
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.0.lock().unwrap().0.id()
+    }
+
     /// SIGKILL, now.
     pub fn is_killed(&self) {
         self.0.lock().unwrap().0.kill().unwrap();
@@ -48,14 +53,14 @@ impl Process {
 
     /// A signal, by the program that every Unix has.
     pub fn hears(&self, signal: &str) {
-        let pid = self.0.lock().unwrap().0.id().to_string();
+        let pid = self.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.unwrap().success());
     }
 
     /// Its root directory, as it sees it.
     pub fn root(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root", self.0.lock().unwrap().0.id()))
+        PathBuf::from(format!("/proc/{}/root", self.id()))
     }
 
     /// Its end, if that comes within `limit`.

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use shipmate::bot::housekeeping;
 use shipmate::saga::store::Store as _;
-use shipmate::sandbox::slack::DEPLOYS;
+use shipmate::sandbox::play::{Options, Sandbox};
+use shipmate::sandbox::slack::{DEPLOYS, SlackDouble};
 
+use crate::child::{Process, configuration};
 use crate::stage::Stage;
 use crate::stories::{Scene, Story};
 
@@ -20,33 +22,49 @@ struct Held {
 }
 
 fn held() -> Held {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     Held {
-        memory: kib / 1024.0,
-        handles: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+        memory: memory("self"),
+        handles: handles("self"),
         tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
     }
+}
+
+fn memory(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}
+
+fn handles(process: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+fn wanted(default: usize) -> usize {
+    let wanted = std::env::var("SHIPMATE_SOAK").ok();
+    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(default)
+}
+
+/// One more deployment, called off at the point of no return.
+async fn one_more(slack: &SlackDouble) {
+    let scene = Scene {
+        slack,
+        channel: DEPLOYS,
+        from: slack.look(|workspace| workspace.messages.len()),
+    };
+    scene.plays(Story::AbortAtApprove).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_deployments_leave_nothing_behind() {
     const KEPT: usize = 3;
-    let wanted = std::env::var("SHIPMATE_SOAK").ok();
-    let wanted: usize = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(6);
+    let wanted = wanted(6);
     let began = Instant::now();
     let stage = Stage::new().await;
     let before = stage.snapshot().await;
     let mut warm = held();
     for number in 1..=wanted {
-        let from = stage.slack().look(|workspace| workspace.messages.len());
-        let scene = Scene {
-            slack: stage.slack(),
-            channel: DEPLOYS,
-            from,
-        };
-        scene.plays(Story::AbortAtApprove).await;
+        one_more(stage.slack()).await;
         if number == wanted / 4 {
             warm = held();
         }
@@ -68,4 +86,25 @@ async fn many_deployments_leave_nothing_behind() {
     assert_eq!(stage.store.heads().len(), KEPT, "older journals are retired");
     assert_eq!(stage.store.scan("posted/").unwrap().len(), KEPT);
     stage.closes().await;
+}
+
+/// The real process has its memory for itself. It keeps its pauses, so it gets a tenth of the deployments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_process_does_not_grow() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let process = Process::start(&sandbox, &configuration(&sandbox));
+    let id = process.id().to_string();
+    let wanted = (wanted(30) / 10).max(3);
+    let mut warm = (0.0, 0);
+    for number in 1..=wanted {
+        one_more(&sandbox.slack).await;
+        if number == (wanted / 4).max(2) {
+            warm = (memory(&id), handles(&id));
+        }
+    }
+    let end = (memory(&id), handles(&id));
+    println!("the real process, {wanted} deployments: from {warm:?} MiB and handles to {end:?}");
+    assert!(end.0 < warm.0 + 8.0 + 0.1 * wanted as f64, "{warm:?} {end:?}");
+    assert!(end.1 < warm.1 + 16, "{warm:?} {end:?}");
 }
