@@ -2,7 +2,7 @@
 //!
 //! A deployment outlives processes, so its trace is made from its journal and not from spans that live in memory.
 //! 1. Which deployments are to be sent is in the store before they end: one that ends while Shipmate is down is sent at the next start.
-//! 2. One that can't be sent is tried again when the next deployment ends and at each start, [`TRIES`] times in all. No deployment waits for it.
+//! 2. One that can't be sent is tried again when the next deployment ends and at each start, `TRIES` times in all. No deployment waits for it.
 //! 3. Sent twice, after a crash in between, it is the same trace: ids come from the journal.
 //! 4. What had ended before traces were configured is not sent.
 

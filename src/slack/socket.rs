@@ -11,7 +11,7 @@
 //! The dangerous race: a message is handled, and its socket dies before the acknowledgement is out. Slack delivers it again on another
 //! line, so what was seen is remembered across lines, together with the answer.
 //!
-//! slack-morphism drives this through its public extension point ([`transport`]), because its own Socket Mode client has no deadlines, no
+//! slack-morphism drives this through its public extension point (`transport`), because its own Socket Mode client has no deadlines, no
 //! back-off and no overlap, and calls the handler inside its read loop. What concerns us is read by our tolerant parser, as over HTTP,
 //! and only the rest goes to the crate's listener: it acknowledges what its models reject, so that a click which nobody took would be
 //! lost in silence.
