@@ -14,7 +14,7 @@ use shipmate::sandbox::autopilot::{self, Plan};
 use shipmate::sandbox::github::{self, SCENARIOS, Scenarios};
 use shipmate::sandbox::page::{self, Page};
 use shipmate::sandbox::play::{self, Sandbox};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The release train as a durable saga, driven from Slack.
 #[derive(Parser)]
@@ -177,18 +177,23 @@ fn variable(name: &str) -> Option<String> {
 }
 
 async fn serve(args: &ConfigArgs) -> Result<(), String> {
+    let mut stop = StopSignal::listen()?;
     let config = args.load()?;
     let secrets = Secrets::from_env(&config, variable).map_err(|error| error.to_string())?;
-    let running = app::start(Setup {
+    let starting = app::start(Setup {
         config,
         secrets,
         clock: Clock::system(),
         pace: Pace::default(),
         store: None,
-    })
-    .await?;
+    });
+    let running = tokio::select! {
+        started = starting => started?,
+        // What was begun is cut off as a crash would, and goes on at the next start.
+        () = stop.comes() => return Ok(()),
+    };
     tracing::info!(address = %running.address, "Shipmate is up");
-    until_told_to_stop(running).await
+    until_told_to_stop(running, &mut stop).await
 }
 
 async fn check(project: Option<&str>, json: bool, config: &ConfigArgs) -> Result<(), Failure> {
@@ -209,12 +214,33 @@ async fn check(project: Option<&str>, json: bool, config: &ConfigArgs) -> Result
     }
 }
 
-/// SIGTERM and SIGINT end in order; a failed store ends with its reason.
-async fn until_told_to_stop(running: Running) -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+/// SIGTERM and SIGINT, heard from when this is made: before that they end the process on the spot.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn listen() -> Result<Self, String> {
+        let hear = |kind| signal(kind).map_err(|error| error.to_string());
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn comes(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Signals end in order; a failed store ends with its reason.
+async fn until_told_to_stop(running: Running, stop: &mut StopSignal) -> Result<(), String> {
     let outcome = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = stop.comes() => Ok(()),
         error = running.failed() => Err(error.to_string()),
     };
     running.shutdown().await;
@@ -273,9 +299,10 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
                 "The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it.\nThe dashboard: http://{}/ (sign in as ana, ben, chloe or dan: the name is the token)",
                 running.address
             ));
+            let mut stop = StopSignal::listen()?;
             tokio::select! {
                 served = axum::serve(listener, page::router(page)).into_future() => served.map_err(|error| error.to_string()),
-                stopped = until_told_to_stop(running) => stopped,
+                stopped = until_told_to_stop(running, &mut stop) => stopped,
             }
         }
     }

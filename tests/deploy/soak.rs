@@ -105,6 +105,8 @@ async fn the_real_process_does_not_grow() {
     }
     let end = (memory(&id), handles(&id));
     println!("the real process, {wanted} deployments: from {warm:?} MiB and handles to {end:?}");
-    assert!(end.0 < warm.0 + 8.0 + 0.1 * wanted as f64, "{warm:?} {end:?}");
+    // sled's cache fills up, and ended deployments are forgotten every ten minutes.
+    let room = 16.0 + 8.0 + 0.1 * wanted as f64;
+    assert!(end.0 < warm.0 + room, "{warm:?} {end:?}");
     assert!(end.1 < warm.1 + 16, "{warm:?} {end:?}");
 }

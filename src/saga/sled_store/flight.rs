@@ -119,7 +119,7 @@ impl Flights {
         self.open.len()
     }
 
-    /// Lets go of a recorder that is about to be moved.
+    /// Lets go of a recorder that gets no more lines, or is about to be moved.
     pub fn close(&mut self, saga: &str) {
         self.open.remove(saga);
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::oneshot;
 
-use super::super::journal::Record;
+use super::super::journal::{Event, Record};
 use super::super::store::{Head, Op, Staged, StoreError};
 use super::{Shared, flight, journals, value_key};
 
@@ -54,6 +54,8 @@ struct Growth {
     started_us: i64,
     /// For the flight recorder.
     lines: Vec<u8>,
+    /// These are its last events.
+    ended: bool,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -66,6 +68,9 @@ impl Growth {
             events: records.len() as u64,
             started_us: first.at.timestamp_micros(),
             lines: Vec::new(),
+            ended: records
+                .iter()
+                .any(|record| matches!(record.event, Event::SagaFinished { .. })),
             entries: Vec::new(),
             saga,
         };
@@ -202,6 +207,9 @@ impl Writer {
         for growth in grown {
             if let Err(error) = self.flights.write(&growth.saga, &growth.lines) {
                 tracing::warn!(deployment = %growth.saga, %error, "the flight recorder can't be written");
+            }
+            if growth.ended {
+                self.flights.close(&growth.saga);
             }
         }
     }
