@@ -309,16 +309,9 @@ impl<F: Workflow> Engine<F> {
     /// One saga that another process may have begun: that is journaled together with whatever happens next, so that starting costs no commit
     /// and a process that starts again and again writes nothing.
     async fn take_over(&self, core: Core) -> Result<(), StoreError> {
-        let last = core
-            .journal
-            .history()
-            .records()
-            .last()
-            .map(|record| record.event.clone());
-        if !matches!(
-            last,
-            None | Some(Event::SagaStarted { .. } | Event::SagaRecovered { .. })
-        ) {
+        let is_known = |event: &Event| matches!(event, Event::SagaStarted { .. } | Event::SagaRecovered { .. });
+        let last = core.journal.history().records().last().cloned();
+        if last.is_some_and(|last| !is_known(&last.event)) {
             let version = env!("CARGO_PKG_VERSION").to_owned();
             core.journal.append_with_next(Event::SagaRecovered { version }).await;
         }

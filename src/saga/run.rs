@@ -212,7 +212,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             let attention = format!("attention/{key}/{round}");
             // A question that has been asked is answered before anything is tried.
             if self.history().checkpoint(&attention).is_none() {
-                let once = requests::collecting(self.once(&key, effect, &step, round));
+                let once = self.noting_requests(&key, self.once(&key, effect, &step, round));
                 let error = match once.await {
                     Err(Stop::Failed { error, .. }) if self.history().past_pivot() => error,
                     other => return other,
@@ -269,10 +269,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 Err(failed) => failed,
             };
             let (error, wait) = match failed {
-                StepError::Suspended => {
-                    self.note_suspended(key).await;
-                    return Err(Stop::Suspended);
-                }
+                StepError::Suspended => return Err(Stop::Suspended),
                 StepError::Permanent(error) => (error, None),
                 StepError::Transient { message, retry_after } => {
                     let failures = self.history().step(key).map_or(0, |state| state.failures);
@@ -459,14 +456,26 @@ impl<W: Send + Sync + 'static> Saga<W> {
         Ok(output)
     }
 
-    /// Keeps what a suspended attempt had asked. Whoever suspends the saga makes it durable.
-    pub(super) async fn note_suspended(&self, key: &str) {
-        let requests = requests::taken();
-        if !requests.is_empty() {
-            let key = key.to_owned();
-            let event = Event::StepSuspended { key, requests };
-            self.core.journal.append_with_next(event).await;
-        }
+    /// Work on a step that takes its requests along into its outcomes; what it had asked when it was suspended is kept, too. Whoever suspends
+    /// the saga makes that durable.
+    pub(super) async fn noting_requests<T>(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        requests::collecting(async {
+            let done = work.await;
+            if matches!(done, Err(Stop::Suspended)) {
+                let requests = requests::taken();
+                if !requests.is_empty() {
+                    let key = key.to_owned();
+                    let event = Event::StepSuspended { key, requests };
+                    self.core.journal.append_with_next(event).await;
+                }
+            }
+            done
+        })
+        .await
     }
 
     async fn wait_to_retry(&self, effect: Effect, wait: Duration) -> Result<(), Stop> {

@@ -38,7 +38,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let steps: Vec<StepState> = history.steps().iter().filter(unsettled).cloned().collect();
         drop(history);
         for step in steps.iter().rev() {
-            requests::collecting(self.take_back(registry, step)).await?;
+            self.noting_requests(&step.key, self.take_back(registry, step)).await?;
         }
         Ok(())
     }
@@ -73,7 +73,6 @@ impl<W: Send + Sync + 'static> Saga<W> {
         let mut failed = 0;
         let error = loop {
             if self.core.drain.is_cancelled() {
-                self.note_suspended(&key).await;
                 return Err(Stop::Suspended);
             }
             // A bug in taking one step back must not keep the others.
@@ -92,10 +91,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                     self.core.journal.append_with_next(done).await;
                     return Ok(());
                 }
-                Err(StepError::Suspended) => {
-                    self.note_suspended(&key).await;
-                    return Err(Stop::Suspended);
-                }
+                Err(StepError::Suspended) => return Err(Stop::Suspended),
                 Err(StepError::Permanent(message)) => break message,
                 Err(StepError::Transient { message, retry_after }) => (message, retry_after),
             };
@@ -105,10 +101,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             };
             span.in_scope(|| tracing::warn!(error = %message, "taking back failed; trying again"));
             tokio::select! {
-                () = self.core.drain.cancelled() => {
-                    self.note_suspended(&key).await;
-                    return Err(Stop::Suspended);
-                }
+                () = self.core.drain.cancelled() => return Err(Stop::Suspended),
                 () = self.core.journal.clock().sleep(wait) => {}
             }
         };
