@@ -99,6 +99,14 @@ pub fn timeline(history: &History) -> Vec<Moment> {
     moments
 }
 
+/// What a key is about: a question about a failed step is the step's, however often it was asked before.
+pub fn subject(key: &str) -> &str {
+    match key.strip_prefix("attention/").and_then(|step| step.rsplit_once('/')) {
+        Some((step, _)) => step,
+        None => key,
+    }
+}
+
 fn key(event: &Event) -> Option<&str> {
     match event {
         Event::StepStarted { key, .. }

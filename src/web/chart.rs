@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::parts::brief;
 use crate::deploy::runbook::{Line, RUNBOOK, line_of};
 use crate::deploy::stats::{Stats, StepStats};
-use crate::deploy::timeline::{Moment, Span, Tone};
+use crate::deploy::timeline::{Moment, Span, Tone, subject};
 
 /// Pixels: the width of all pictures, of the labels in them, and the height of a row.
 const WIDTH: f64 = 840.0;
@@ -40,7 +40,7 @@ pub fn stretches(moments: &[Moment], now: Option<DateTime<Utc>>) -> Vec<Stretch>
         if moment.tone == Tone::Beginning {
             open.insert(key, moment.at);
         }
-        let (Some((span, _)), Some(line)) = (moment.took, line_of(attended(key))) else {
+        let (Some((span, _)), Some(line)) = (moment.took, line_of(subject(key))) else {
             continue;
         };
         if let Some(from) = open.remove(key) {
@@ -54,7 +54,7 @@ pub fn stretches(moments: &[Moment], now: Option<DateTime<Utc>>) -> Vec<Stretch>
     }
     let running = open.into_iter().filter_map(|(key, from)| {
         Some(Stretch {
-            line: line_of(attended(key))?,
+            line: line_of(subject(key))?,
             from,
             to: now?,
             span: None,
@@ -63,11 +63,6 @@ pub fn stretches(moments: &[Moment], now: Option<DateTime<Utc>>) -> Vec<Stretch>
     stretches.extend(running);
     stretches.sort_by_key(|stretch| stretch.from);
     stretches
-}
-
-/// A question about a failed step belongs to the step.
-fn attended(key: &str) -> &str {
-    key.strip_prefix("attention/").unwrap_or(key)
 }
 
 fn class(span: Option<Span>) -> &'static str {

@@ -15,7 +15,7 @@ use super::parts::{Buttons, Extent, Shown, badge, brief, time};
 use crate::config::Project;
 use crate::deploy::stats::{Run, Spread, Stats};
 use crate::deploy::text::{between, counted, lasting, state};
-use crate::deploy::timeline::{Moment, Tone, timeline};
+use crate::deploy::timeline::{Moment, Tone, subject, timeline};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{State, View};
 use crate::saga::History;
@@ -218,14 +218,6 @@ fn line_class(moment: &Moment) -> &'static str {
         (_, Some(_)) => "human",
         (Tone::Beginning, None) => "begin",
         (Tone::Plain, None) => "end",
-    }
-}
-
-/// A question about a failed step is told as the step's: how often it was asked before stands in the lines above.
-fn subject(key: &str) -> &str {
-    match key.strip_prefix("attention/").and_then(|step| step.rsplit_once('/')) {
-        Some((step, _)) => step,
-        None => key,
     }
 }
 

@@ -1,7 +1,8 @@
 //! HTTP for machines and people: health, readiness, webhooks, and the dashboard.
 //!
-//! Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `throttle` (how often they may be wrong), `board` (what there is to show), then
-//! what draws it: `draw` (pages), `parts` (a deployment), `chart` (pictures), `page` (the frame).
+//! Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `throttle` (how often they may be
+//! wrong), `board` (what there is to show), then what draws it: `draw` (pages), `parts` (a deployment), `chart` (pictures), `page` (the
+//! frame).
 
 use std::sync::Arc;
 

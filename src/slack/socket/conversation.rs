@@ -220,37 +220,38 @@ impl Exchange {
         };
         let exchange = self.clone();
         self.tasks.spawn(async move {
-            let acknowledgement = exchange.acknowledge(&envelope).await;
+            let id = envelope.id.clone();
+            let acknowledgement = exchange.acknowledge(envelope).await;
             drop(room);
             match acknowledgement {
                 Ok(reply) => {
-                    exchange.seen.update(&envelope.id, Some(reply.clone()));
+                    exchange.seen.update(&id, Some(reply.clone()));
                     // The line may be gone: then Slack delivers again, and the answer is remembered.
                     let _ = replies.send(reply).await;
                 }
                 Err(sentence) => {
                     tracing::error!("a message from Slack was not taken: {sentence}");
-                    exchange.seen.forget(&envelope.id);
+                    exchange.seen.forget(&id);
                 }
             }
         });
     }
 
-    async fn acknowledge(&self, envelope: &Envelope) -> Result<String, String> {
-        let payload = envelope.frame.payload.clone();
-        let inbound = match envelope.frame.kind.as_str() {
-            "slash_commands" => inbound::command(payload)?,
-            "interactive" => inbound::interaction(payload)?,
-            "events_api" => inbound::event(payload)?,
+    async fn acknowledge(&self, envelope: Envelope) -> Result<String, String> {
+        let Envelope { id, frame, text, line } = envelope;
+        let inbound = match frame.kind.as_str() {
+            "slash_commands" => inbound::command(frame.payload)?,
+            "interactive" => inbound::interaction(frame.payload)?,
+            "events_api" => inbound::event(frame.payload)?,
             _ => None,
         };
         let Some(inbound) = inbound else {
-            return self.leave_to_others(envelope).await;
+            return self.leave_to_others(&line, &text).await;
         };
         let answer = inbound::answer(inbound::handle(&*self.transport().handler, inbound).await?);
-        let mut reply = json!({"envelope_id": envelope.id});
+        let mut reply = json!({"envelope_id": id});
         if let Some(answer) = answer {
-            if envelope.frame.accepts_response_payload {
+            if frame.accepts_response_payload {
                 reply["payload"] = answer;
             } else {
                 tracing::warn!("an answer was dropped, because Slack takes none to this kind of message");
@@ -259,8 +260,8 @@ impl Exchange {
         Ok(reply.to_string())
     }
 
-    async fn leave_to_others(&self, envelope: &Envelope) -> Result<String, String> {
-        let reply = self.others.on_message(&envelope.line, envelope.text.to_string());
+    async fn leave_to_others(&self, line: &SlackSocketModeWssClientId, text: &str) -> Result<String, String> {
+        let reply = self.others.on_message(line, text.to_owned());
         let reply = AssertUnwindSafe(reply).catch_unwind().await.ok().flatten();
         reply.ok_or_else(|| "slack-morphism, to which it was left, has no answer".to_owned())
     }
