@@ -3,8 +3,6 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints a table")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +13,11 @@ use shipmate::sandbox::faults::When;
 use shipmate::sandbox::github;
 use shipmate::sandbox::play::{Options, Sandbox};
 use shipmate::sandbox::slack::DEPLOYS;
+
+#[path = "../tests/support/repository.rs"]
+mod repository;
+
+use repository::repository;
 
 /// What each call to GitHub takes.
 const CALL: Duration = Duration::from_millis(100);
@@ -46,40 +49,9 @@ async fn main() {
     }
 }
 
-/// A repository whose pull requests don't touch each other.
-fn repository(dir: &Path, train: u32) -> Vec<String> {
-    let git = |args: &[&str]| {
-        let person = ["-c", "user.name=ana", "-c", "user.email=ana@acme.example"];
-        let done = Command::new("git")
-            .current_dir(dir)
-            .args(person)
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(
-            done.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    };
-    git(&["init", "--quiet", "--initial-branch=staging"]);
-    std::fs::write(dir.join("VERSION"), "1.0.0\n").unwrap();
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "--message=Begin"]);
-    let branches: Vec<String> = (1..=train).map(|number| format!("change-{number}")).collect();
-    for branch in &branches {
-        git(&["checkout", "--quiet", "-b", branch, "staging"]);
-        std::fs::write(dir.join(format!("{branch}.txt")), branch).unwrap();
-        git(&["add", "."]);
-        git(&["commit", "--quiet", "--message", branch]);
-    }
-    git(&["checkout", "--quiet", "staging"]);
-    branches
-}
-
 async fn play(train: u32) -> (Calls, Duration) {
     let dir = tempfile::tempdir().unwrap();
-    let branches = repository(dir.path(), train);
+    let branches = repository(dir.path(), train as usize);
     let sandbox = Sandbox::start(Options {
         pace: github::Pace::Instant,
         adopt: Some((dir.path().to_owned(), branches)),

@@ -8,6 +8,8 @@
 mod decisions;
 mod messages;
 mod pages;
+#[path = "../support/repository.rs"]
+mod repository;
 mod stage;
 mod tab;
 mod timeline;

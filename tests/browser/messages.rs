@@ -1,8 +1,6 @@
 //! Every kind of message as the channel draws it, pictured in `target/browser/messages-*.png` for people to look through: what a test can't
 //! tell is whether it reads well.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
@@ -10,6 +8,7 @@ use shipmate::config::{Freeze, Project, Window};
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::play::Options;
 
+use crate::repository::repository;
 use crate::stage::Stage;
 use crate::tab::{Light, Screen, Tab};
 
@@ -226,26 +225,4 @@ async fn what_is_said_of_a_long_train() {
     channel.sees("Tick the pull requests that ride").await;
     dialogue_pictured(&channel, "long-edit").await;
     stage.ends().await;
-}
-
-/// A repository with so many branches that don't touch each other.
-fn repository(dir: &Path, branches: usize) -> Vec<String> {
-    let git = |args: &[&str]| {
-        let person = ["-c", "user.name=ana", "-c", "user.email=ana@acme.example"];
-        let done = Command::new("git").current_dir(dir).args(person).args(args).output();
-        assert!(done.unwrap().status.success(), "{args:?}");
-    };
-    git(&["init", "--quiet", "--initial-branch=staging"]);
-    std::fs::write(dir.join("VERSION"), "1.0.0\n").unwrap();
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "--message=Begin"]);
-    let branches: Vec<String> = (1..=branches).map(|number| format!("change-{number}")).collect();
-    for branch in &branches {
-        git(&["checkout", "--quiet", "-b", branch, "staging"]);
-        std::fs::write(dir.join(format!("{branch}.txt")), branch).unwrap();
-        git(&["add", "."]);
-        git(&["commit", "--quiet", "--message", branch]);
-    }
-    git(&["checkout", "--quiet", "staging"]);
-    branches
 }

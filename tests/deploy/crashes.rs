@@ -70,8 +70,7 @@ async fn account(story: Story, deaths: Vec<Death>, golden: &Effects) -> Result<u
 
 /// Of so many cases one is played.
 pub fn every(default: usize) -> usize {
-    let every = std::env::var("SHIPMATE_CRASH_EVERY").ok();
-    every.and_then(|every| every.parse().ok()).unwrap_or(default)
+    crate::asked_for("SHIPMATE_CRASH_EVERY", default)
 }
 
 async fn survives_every_crash(story: Story) {

@@ -31,8 +31,7 @@ enum End {
 
 /// How many of each kind.
 fn wanted(default: usize) -> usize {
-    let wanted = std::env::var("SHIPMATE_KILLS").ok();
-    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(default)
+    crate::asked_for("SHIPMATE_KILLS", default)
 }
 
 /// What a story left behind, how many requests it took and how long.

@@ -32,3 +32,9 @@ mod storage;
 mod traces;
 mod upgrades;
 mod workspaces;
+
+/// A number from the environment, for a long run; otherwise what every run does.
+fn asked_for(variable: &str, default: usize) -> usize {
+    let asked = std::env::var(variable).ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(default)
+}

@@ -129,8 +129,7 @@ async fn after_a_power_cut_nothing_is_lost_that_was_called_durable() {
         println!("skipped: no image can be mounted here (it takes root, a loop device and mkfs.ext4)");
         return;
     }
-    let wanted = std::env::var("SHIPMATE_CUTS").ok();
-    let wanted: usize = wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(4);
+    let wanted = crate::asked_for("SHIPMATE_CUTS", 4);
     let began = Instant::now();
     let (calm, records) = lives(None).await;
     let places = (0..wanted).map(|number| 1 + number * (records.len() - 2) / wanted);

@@ -41,8 +41,7 @@ fn handles(process: &str) -> usize {
 }
 
 fn wanted(default: usize) -> usize {
-    let wanted = std::env::var("SHIPMATE_SOAK").ok();
-    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(default)
+    crate::asked_for("SHIPMATE_SOAK", default)
 }
 
 /// One more deployment, called off at the point of no return.

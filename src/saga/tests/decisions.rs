@@ -12,11 +12,7 @@ use crate::saga::run::Undecidable;
 use crate::saga::store::{Op, Store, StoreError};
 use crate::saga::{Actor, Event, History, Outcome, StepError};
 
-use super::toy::{Death, Fault, Stage, ana, events, sees, sees_end, sees_open, settles};
-
-fn ben() -> Actor {
-    Actor::Slack("UBEN".to_owned())
-}
+use super::toy::{Death, Fault, Stage, ana, ben, events, sees, sees_end, sees_open, settles};
 
 #[tokio::test]
 async fn the_first_decision_wins_and_the_second_is_told() {
@@ -193,10 +189,7 @@ async fn a_deadline_counts_from_the_journal_over_a_restart() {
 #[tokio::test]
 async fn a_deadline_that_passed_while_nothing_ran_decides_at_once() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({})).await;
     stage.clock.advance(TimeDelta::days(3));
     assert_eq!(sees_end(&stage.process().recover()).await, Outcome::Undone);
 }
@@ -324,10 +317,7 @@ async fn an_abort_right_behind_the_start_meets_the_same_journal() {
 #[tokio::test]
 async fn a_store_that_fails_under_a_click_ends_the_process() {
     let stage = Stage::new();
-    let first = stage.process();
-    let journal = first.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    first.drains().await;
+    stage.left_at_the_approval(json!({})).await;
     let process = stage.dying(Some(Death::BeforeCommit(0)));
     let journal = process.recover();
     sees_open(&journal, "approve").await;
@@ -352,10 +342,7 @@ async fn a_store_that_fails_under_a_report_ends_the_process() {
 #[tokio::test]
 async fn a_refused_commit_is_no_failure_of_the_store_and_a_failed_one_is() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({})).await;
     let process = stage.dying(Some(Death::BeforeCommit(1)));
     let journal = process.recover();
     let open = sees_open(&journal, "approve").await;
@@ -383,10 +370,7 @@ async fn a_refused_commit_is_no_failure_of_the_store_and_a_failed_one_is() {
 #[tokio::test]
 async fn an_abort_works_where_the_workflow_can_not_go_on() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({})).await;
     let process = stage.version::<2>(None);
     let journal = process.recover();
     sees_open(&journal, "attention/saga/1").await;
@@ -400,10 +384,7 @@ async fn an_abort_works_where_the_workflow_can_not_go_on() {
 async fn an_abort_answers_a_problem_at_whatever_moment_it_comes() {
     for moment in 0..30 {
         let stage = Stage::new();
-        let process = stage.process();
-        let journal = process.start(json!({})).await;
-        sees_open(&journal, "approve").await;
-        process.drains().await;
+        stage.left_at_the_approval(json!({})).await;
         let process = stage.version::<2>(None);
         let journal = process.recover();
         for _ in 0..moment {
@@ -417,10 +398,7 @@ async fn an_abort_answers_a_problem_at_whatever_moment_it_comes() {
 #[tokio::test]
 async fn an_abort_that_can_not_reach_its_world_asks_instead_of_spinning() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({ "project_gone": true })).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({ "project_gone": true })).await;
 
     stage.outside.change("config_broken", Some(1));
     let process = stage.process();

@@ -20,7 +20,7 @@ use crate::saga::{
     Workflow,
 };
 
-use super::toy::{ana, events, noon, sees, sees_end, sees_open};
+use super::toy::{ana, ben, events, noon, sees, sees_end, sees_open};
 
 const PAGES: u32 = 3;
 
@@ -170,30 +170,27 @@ impl Press {
         .await;
     }
 
-    /// All pages, up to the vote.
-    async fn prints_all(&self, journal: &Journal) {
-        for page in 1..=PAGES {
-            self.prints(journal, page).await;
-            self.clock.advance(TimeDelta::seconds(61));
-        }
-        sees_open(journal, "vote").await;
-    }
-
     fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap().clone()
     }
 }
 
-fn ben() -> Actor {
-    Actor::Slack("UBEN".to_owned())
+/// Everything is printed, and people vote.
+async fn at_the_vote() -> (Press, Engine<Poll>, Journal) {
+    let press = Press::new();
+    let engine = press.engine();
+    let journal = press.starts(&engine).await;
+    for page in 1..=PAGES {
+        press.prints(&journal, page).await;
+        press.clock.advance(TimeDelta::seconds(61));
+    }
+    sees_open(&journal, "vote").await;
+    (press, engine, journal)
 }
 
 #[tokio::test]
 async fn signals_decide_once_they_suffice_and_a_question_without_a_point_lapses() {
-    let press = Press::new();
-    let engine = press.engine();
-    let journal = press.starts(&engine).await;
-    press.prints_all(&journal).await;
+    let (press, engine, journal) = at_the_vote().await;
     let votes = async |by: Actor| {
         let vote = engine.signal(&journal, "vote", by, json!("go"), Vec::new());
         vote.await.unwrap();
@@ -210,10 +207,7 @@ async fn signals_decide_once_they_suffice_and_a_question_without_a_point_lapses(
 
 #[tokio::test]
 async fn what_a_person_has_answered_does_not_lapse() {
-    let press = Press::new();
-    let engine = press.engine();
-    let journal = press.starts(&engine).await;
-    press.prints_all(&journal).await;
+    let (press, engine, journal) = at_the_vote().await;
     for (key, choice) in [("weather", "sun"), ("vote", "go")] {
         let decided = engine.decide(&journal, key, choice, ben(), json!({}), Vec::new());
         decided.await.unwrap();
@@ -224,10 +218,7 @@ async fn what_a_person_has_answered_does_not_lapse() {
 
 #[tokio::test]
 async fn a_vote_that_comes_after_the_end_is_refused() {
-    let press = Press::new();
-    let engine = press.engine();
-    let journal = press.starts(&engine).await;
-    press.prints_all(&journal).await;
+    let (_press, engine, journal) = at_the_vote().await;
     engine.abort(&journal, ana(), None, Vec::new()).await.unwrap();
     assert_eq!(sees_end(&journal).await, Outcome::Undone);
     let late = engine.signal(&journal, "vote", ben(), json!("go"), Vec::new()).await;
@@ -273,10 +264,7 @@ async fn a_step_goes_on_from_what_it_reported_last() {
 
 #[tokio::test]
 async fn taking_back_hears_what_was_made_and_touches_nothing_else() {
-    let press = Press::new();
-    let engine = press.engine();
-    let journal = press.starts(&engine).await;
-    press.prints_all(&journal).await;
+    let (press, engine, journal) = at_the_vote().await;
     let decided = engine.decide(&journal, "vote", "no", ben(), json!({}), Vec::new());
     decided.await.unwrap();
     assert_eq!(sees_end(&journal).await, Outcome::Undone);

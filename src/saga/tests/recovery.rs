@@ -129,10 +129,7 @@ async fn a_drain_suspends_a_pausing_step_and_recover_goes_on() {
 #[tokio::test]
 async fn a_suspended_saga_has_journaled_all_it_did() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({})).await;
     let in_doubt = |history: &History| {
         history
             .steps()
@@ -146,10 +143,7 @@ async fn a_suspended_saga_has_journaled_all_it_did() {
 #[tokio::test]
 async fn another_input_under_a_known_key_is_asked_about() {
     let stage = Stage::new();
-    let process = stage.process();
-    let journal = process.start(json!({})).await;
-    sees_open(&journal, "approve").await;
-    process.drains().await;
+    stage.left_at_the_approval(json!({})).await;
 
     stage.outside.change("drifted", Some(1));
     let process = stage.process();

@@ -436,6 +436,14 @@ impl Stage {
         }
     }
 
+    /// A saga that waits for its approval, while nobody runs it.
+    pub async fn left_at_the_approval(&self, input: Value) {
+        let process = self.process();
+        let journal = process.start(input).await;
+        sees_open(&journal, "approve").await;
+        process.drains().await;
+    }
+
     /// What people read when they ask how it stands, whoever runs it.
     pub fn history(&self, id: &str) -> History {
         let records = self.data.load(id).unwrap();
@@ -449,6 +457,10 @@ pub fn noon() -> DateTime<Utc> {
 
 pub fn ana() -> Actor {
     Actor::Slack("UANA".to_owned())
+}
+
+pub fn ben() -> Actor {
+    Actor::Slack("UBEN".to_owned())
 }
 
 /// How a process ended.
