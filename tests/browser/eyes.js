@@ -23,8 +23,16 @@ const hittable = (label) => {
   const box = one.getBoundingClientRect();
   const at = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   const hit = document.elementFromPoint(at.x, at.y);
-  return one.contains(hit) || [...(one.labels || [])].some((label) => label.contains(hit)) ? at : null;
+  if (!one.contains(hit) && ![...(one.labels || [])].some((label) => label.contains(hit))) return null;
+  window.landed = false;
+  // By name: it may be drawn anew between the look and the click.
+  const called = (node) => node instanceof Element && [node, node.control].some((part) => part && nameOf(part) === label);
+  document.addEventListener("click", (click) => { window.landed = click.composedPath().some(called); }, { capture: true, once: true });
+  return at;
 };
+
+/** Whether the click went where it was aimed: what comes meanwhile can move it away. On a page that it led to there is nothing to ask. */
+const landed = () => window.landed !== false;
 
 /** Asked again at each change, and a focus is none: so it is given, should the click have come before the page was ready for it. */
 const focused = (label) => {
@@ -44,6 +52,7 @@ const whenever = (look) => new Promise((resolve) => {
     const found = look();
     if (!found) return;
     observer.disconnect();
+    document.removeEventListener("input", again);
     resolve(found);
   };
   const observer = new MutationObserver(again);

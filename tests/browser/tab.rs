@@ -129,12 +129,18 @@ impl Tab {
         self.finds("seen", text).await;
     }
 
-    /// Clicks on what has this label, once it is there, stands still, and nothing lies over it.
+    /// Clicks on what has this label, once it is there and nothing lies over it; again if it moved away under the click.
     pub async fn presses(&self, label: &str) {
         self.page.bring_to_front().await.unwrap();
-        let at = self.finds("hittable", label).await;
-        let point = Point::new(at["x"].as_f64().unwrap(), at["y"].as_f64().unwrap());
-        self.page.click(point).await.unwrap();
+        loop {
+            let at = self.finds("hittable", label).await;
+            let point = Point::new(at["x"].as_f64().unwrap(), at["y"].as_f64().unwrap());
+            self.page.click(point).await.unwrap();
+            let landed = format!("(() => {{ {EYES}\nreturn landed(); }})()");
+            if self.asks(&landed).await != Some(Value::Bool(false)) {
+                return;
+            }
+        }
     }
 
     /// Ticks the box of this item, and waits until it stays ticked.
