@@ -512,9 +512,10 @@ fn warned_at(question: &Question) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 fn warning(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
     let (at, deadline) = warned_at(question)?;
     let whom = Medium::Slack.holders(&holders(view, question));
+    let sentence = text::expires_soon(question, deadline, &whom)?;
     (at <= now && now < deadline).then(|| Message {
         slot: format!("expiry/{}", question.key),
-        content: text::private(&text::expires_soon(question, deadline, &whom)),
+        content: text::private(&sentence),
     })
 }
 

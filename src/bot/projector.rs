@@ -184,12 +184,19 @@ impl Projector {
     async fn round(&self, journal: &Journal) -> Result<bool, Halt> {
         let view = View::of(journal.id(), &journal.history());
         let mut posted = self.slots.read(journal.id())?;
-        let mut late = None;
+        let mut late: Option<slack::Error> = None;
         for message in cards::messages(&view, self.engine.clock().now(), &self.audience.now()) {
+            let stands = posted.slots.get(&message.slot).is_some_and(|slot| slot.ts.is_some());
+            // Slack limits each method by itself: edits that have to wait must not keep a question from being asked.
+            if stands && late.as_ref().is_some_and(is_limited) {
+                continue;
+            }
             match self.show(&view, &mut posted, message).await {
                 Ok(()) => {}
-                // An edit that has to wait must not keep a question from being asked.
-                Err(Halt::Slack(error)) if posted.root().is_some() => late = Some(error),
+                Err(Halt::Slack(error)) if posted.root().is_some() && (stands || !is_limited(&error)) => {
+                    // What Slack asks to wait for isn't forgotten over another error.
+                    late = Some(late.filter(is_limited).unwrap_or(error));
+                }
                 Err(halt) => return Err(halt),
             }
         }
@@ -205,83 +212,58 @@ impl Projector {
 
     async fn show(&self, view: &View, posted: &mut Posted, message: Message) -> Result<(), Halt> {
         let digest = digest(&message.content);
-        let known = posted.slots.get(&message.slot).cloned();
-        let metadata = Metadata {
-            deployment: view.id.clone(),
-            step_key: message.slot.clone(),
-        };
-        match known {
-            Some(Slot {
-                ts: Some(_),
-                digest: shown,
-            }) if shown == digest => return Ok(()),
-            Some(Slot { ts: Some(ts), .. }) => match self
-                .update(view, &ts, message.content.clone(), metadata.clone())
-                .await?
-            {
-                Updated::Done => {
-                    posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
-                }
-                // Somebody deleted it.
-                Updated::Gone => {
-                    posted.slots.remove(&message.slot);
-                    self.post(view, posted, message, metadata, digest).await?;
-                }
-            },
-            Some(Slot { ts: None, .. }) | None => self.post(view, posted, message, metadata, digest).await?,
-        }
-        self.slots.write(&view.id, posted).await?;
-        Ok(())
-    }
-
-    async fn update(&self, view: &View, ts: &str, content: Content, metadata: Metadata) -> Result<Updated, Halt> {
-        match self.slack.update(&view.channel, ts, content, Some(metadata)).await {
-            Ok(()) => Ok(Updated::Done),
-            Err(error) if error.kind == ErrorKind::Api("message_not_found".to_owned()) => Ok(Updated::Gone),
-            Err(error) => Err(Halt::Slack(error)),
-        }
-    }
-
-    async fn post(
-        &self,
-        view: &View,
-        posted: &mut Posted,
-        message: Message,
-        metadata: Metadata,
-        digest: u64,
-    ) -> Result<(), Halt> {
         let thread = match message.slot.as_str() {
             CARD => None,
             _ => posted.root().cloned(),
         };
-        let in_doubt = posted.slots.contains_key(&message.slot);
-        let found = match in_doubt {
-            true => self.find(view, thread.clone(), &metadata).await?,
-            false => {
+        let metadata = Metadata {
+            deployment: view.id.clone(),
+            step_key: message.slot.clone(),
+        };
+        let standing = match posted.slots.get(&message.slot).cloned() {
+            Some(slot) if slot.ts.is_some() && slot.digest == digest => return Ok(()),
+            Some(Slot { ts: Some(ts), .. }) => Some(ts),
+            // In doubt. What is found may say something older, so it is edited, too.
+            Some(Slot { ts: None, .. }) => self.find(view, thread.clone(), &metadata).await?,
+            None => None,
+        };
+        let edited = match &standing {
+            Some(ts) => {
+                let unknown = Slot {
+                    ts: Some(ts.clone()),
+                    digest: 0,
+                };
+                posted.slots.insert(message.slot.clone(), unknown);
+                self.update(view, ts, message.content.clone(), metadata.clone()).await?
+            }
+            None => Updated::Gone,
+        };
+        let ts = match (standing, edited) {
+            (Some(ts), Updated::Done) => ts,
+            _ => {
                 posted.slots.insert(message.slot.clone(), Slot::default());
                 self.slots.write(&view.id, posted).await?;
-                None
-            }
-        };
-        let slot = match found {
-            // It may say something older: the next round edits it.
-            Some(ts) => Slot {
-                ts: Some(ts),
-                digest: 0,
-            },
-            None => {
                 let post = Post {
                     channel: view.channel.clone(),
                     thread,
                     content: message.content,
                     metadata: Some(metadata),
                 };
-                let ts = self.slack.post(post).await.map_err(Halt::Slack)?;
-                Slot { ts: Some(ts), digest }
+                self.slack.post(post).await.map_err(Halt::Slack)?
             }
         };
-        posted.slots.insert(message.slot, slot);
+        posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
+        self.slots.write(&view.id, posted).await?;
         Ok(())
+    }
+
+    /// Edits a message that stands, or says that somebody deleted it.
+    async fn update(&self, view: &View, ts: &str, content: Content, metadata: Metadata) -> Result<Updated, Halt> {
+        match self.slack.update(&view.channel, ts, content, Some(metadata)).await {
+            Ok(()) => Ok(Updated::Done),
+            Err(error) if error.kind == ErrorKind::Api("message_not_found".to_owned()) => Ok(Updated::Gone),
+            Err(error) => Err(Halt::Slack(error)),
+        }
     }
 
     async fn find(&self, view: &View, thread: Option<Ts>, metadata: &Metadata) -> Result<Option<Ts>, Halt> {
@@ -297,6 +279,10 @@ enum Updated {
     Gone,
 }
 
+fn is_limited(error: &slack::Error) -> bool {
+    matches!(error.kind, ErrorKind::RateLimited(_))
+}
+
 /// Tells contents apart; never 0, which means "unknown".
 fn digest(content: &Content) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -306,3 +292,6 @@ fn digest(content: &Content) -> u64 {
     }
     hasher.finish().max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -936,3 +936,40 @@ pub fn write_request(request: &Request) -> Result<Value, String> {
 pub fn workspace_root(configured: Option<&PathBuf>) -> PathBuf {
     configured.cloned().unwrap_or_else(std::env::temp_dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal names a step's kind; one that the registry doesn't know would not be taken back.
+    #[test]
+    fn every_step_that_can_be_taken_back_is_registered() {
+        let sources = [
+            include_str!("setup.rs"),
+            include_str!("merge_prs.rs"),
+            include_str!("deploy_pr.rs"),
+            include_str!("wait_and_merge.rs"),
+            include_str!("post_deploy.rs"),
+            include_str!("resolved.rs"),
+            include_str!("stacked.rs"),
+        ];
+        let registry = registry();
+        let mut known = 0;
+        for source in sources {
+            for (_, rest) in source
+                .match_indices("impl Compensate<World> for ")
+                .map(|(at, found)| source[at..].split_at(found.len()))
+            {
+                let step = rest.split_whitespace().next().unwrap();
+                let body = source.split(&format!("impl Step<World> for {step} {{")).nth(1).unwrap();
+                let kind = body
+                    .split("KIND: &'static str = \"")
+                    .nth(1)
+                    .and_then(|rest| rest.split('"').next());
+                assert!(registry.knows(kind.unwrap()), "{step} is missing in `registry`");
+                known += 1;
+            }
+        }
+        assert!(known >= 6, "{known}");
+    }
+}

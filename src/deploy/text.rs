@@ -1296,16 +1296,20 @@ pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
     }
 }
 
-/// That a deadline is near, said while there is time.
-pub fn expires_soon(question: &Question, deadline: DateTime<Utc>, whom: &str) -> String {
+/// That a deadline is near, said while there is time; `None` where nothing is undone by it.
+pub fn expires_soon(question: &Question, deadline: DateTime<Utc>, whom: &str) -> Option<String> {
     let what = match question.kind {
         QuestionKind::ConfirmPrList { .. } => "confirms the list",
-        _ => "approves the point of no return",
+        QuestionKind::Approve { .. } => "approves the point of no return",
+        QuestionKind::Attention { .. }
+        | QuestionKind::Checklist { .. }
+        | QuestionKind::Issues { .. }
+        | QuestionKind::Unmerged { .. } => return None,
     };
-    format!(
+    Some(format!(
         "⌛ {whom}: if nobody {what} by {}, everything is undone.",
         Medium::Slack.time(deadline)
-    )
+    ))
 }
 
 /// No notes yet.

@@ -27,7 +27,6 @@ use super::{Content, Error, ErrorKind, Identity, Metadata, Post, Respond, Result
 const AUTH_TEST: &str = "auth.test";
 const POST_MESSAGE: &str = "chat.postMessage";
 const UPDATE: &str = "chat.update";
-const POST_EPHEMERAL: &str = "chat.postEphemeral";
 const GET_PERMALINK: &str = "chat.getPermalink";
 const VIEWS_OPEN: &str = "views.open";
 const VIEWS_PUBLISH: &str = "views.publish";
@@ -42,7 +41,6 @@ pub const METHODS: &[(&str, &[&str])] = &[
     (AUTH_TEST, &[]),
     (POST_MESSAGE, &["chat:write"]),
     (UPDATE, &["chat:write"]),
-    (POST_EPHEMERAL, &["chat:write"]),
     (GET_PERMALINK, &[]),
     (VIEWS_OPEN, &[]),
     (VIEWS_PUBLISH, &[]),
@@ -364,16 +362,6 @@ impl Slack for SlackClientApi {
         let mut body = message(channel, content, metadata.as_ref());
         body["ts"] = ts.into();
         let _: Posted = self.call(UPDATE, &body).await?;
-        Ok(())
-    }
-
-    async fn ephemeral(&self, channel: &str, user: &str, thread: Option<Ts>, content: Content) -> Result<()> {
-        let mut body = message(channel, content, None);
-        body["user"] = user.into();
-        if let Some(thread) = thread {
-            body["thread_ts"] = thread.into();
-        }
-        let _: Done = self.call(POST_EPHEMERAL, &body).await?;
         Ok(())
     }
 

@@ -128,8 +128,6 @@ pub trait Slack: Send + Sync {
     async fn post(&self, post: Post) -> Result<Ts>;
     /// `chat.update`.
     async fn update(&self, channel: &str, ts: &str, content: Content, metadata: Option<Metadata>) -> Result<()>;
-    /// `chat.postEphemeral`.
-    async fn ephemeral(&self, channel: &str, user: &str, thread: Option<Ts>, content: Content) -> Result<()>;
     /// A response URL (five uses, thirty minutes).
     async fn respond(&self, response_url: &str, how: Respond, content: Content) -> Result<()>;
     /// `views.open`: a trigger lives three seconds.

@@ -1,9 +1,15 @@
 //! Every scenario of the sandbox, to its end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use shipmate::deploy::view::View;
+use shipmate::sandbox::faults::{Kind, When};
 use shipmate::sandbox::github::knobs::Knobs;
 use shipmate::sandbox::github::model::Whereabouts;
 use shipmate::sandbox::github::{Scenario, Scenarios};
 use shipmate::sandbox::play::REPO;
+use shipmate::sandbox::slack::{DEPLOYS, Workspace};
 
 use crate::stage::Stage;
 
@@ -273,5 +279,49 @@ async fn a_pull_request_that_can_not_be_merged_after_the_first_is_skipped_and_pu
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 3 pull requests").await;
     assert_eq!(stage.github().pull(REPO, 44).await.unwrap().base, "staging");
+    stage.closes().await;
+}
+
+/// The card is posted, its reply is lost, and Slack is away until all is over: the card that is found then shows the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_whose_reply_was_lost_shows_the_end_once_slack_is_back() {
+    let stage = Stage::new().await;
+    let away = AtomicBool::new(false);
+    stage
+        .slack()
+        .faults()
+        .guard(Some(Arc::new(move |request: &str, when: When| {
+            let writes = request.contains("chat.") || request.contains("conversations.");
+            let lost = match when {
+                When::Before => writes && away.load(Ordering::SeqCst),
+                When::After => request.contains("chat.postMessage") && !away.swap(true, Ordering::SeqCst),
+            };
+            lost.then(|| Kind::Status(503, "down".to_owned()))
+        })));
+    let shown = stage.slack();
+    let card = |workspace: &Workspace| {
+        let card = workspace.messages.iter().find(|message| message.only_for.is_none())?;
+        Some(format!("{} {:?}", card.text, card.blocks))
+    };
+    stage.ana().says("/deploy start").await;
+    let posted = stage.until("the card", card).await;
+    assert!(posted.contains("running"), "{posted}");
+    stage.ana().says("/deploy abort enough").await;
+    let journal = stage.journal("web-1");
+    let mut length = journal.watch();
+    while !View::of("web-1", &journal.history()).is_over() {
+        length.changed().await.unwrap();
+    }
+    stage.slack().faults().guard(None);
+    stage
+        .until("the end on the card", |workspace| {
+            card(workspace).filter(|card| card.contains("undone"))
+        })
+        .await;
+    let cards = shown
+        .messages(DEPLOYS)
+        .into_iter()
+        .filter(|message| message.thread.is_none());
+    assert_eq!(cards.count(), 1, "{}", shown.transcript());
     stage.closes().await;
 }

@@ -683,8 +683,9 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     }
     catalogue.says("reminder", text::reminder(&view, &checklist()));
     catalogue.name("expires_soon");
-    catalogue.line("", text::expires_soon(&confirm(), at(60), "<@U0ANA>"));
-    catalogue.line("", text::expires_soon(&approve(1), at(60), "<!subteam^S0DEPLOYERS>"));
+    let soon = |question: &Question, whom: &str| text::expires_soon(question, at(60), whom).unwrap_or_default();
+    catalogue.line("", soon(&confirm(), "<@U0ANA>"));
+    catalogue.line("", soon(&approve(1), "<!subteam^S0DEPLOYERS>"));
     let choices = [
         choice::CONFIRM,
         choice::EDIT,

@@ -415,6 +415,34 @@ fn a_deadline_is_said_an_hour_before_or_when_a_quarter_is_left() {
     assert_eq!(at(40 * 60), Some(30 * 60));
 }
 
+/// A release that shipped isn't undone because nobody says what becomes of its issues.
+#[test]
+fn only_what_a_deadline_undoes_is_warned_of() {
+    let plan = plan(&["One".to_owned()], 0);
+    let approval =
+        json!({ "plan": plan, "digest": "d", "changes": [], "dismissed": [], "foreign": [], "approvals": 1 });
+    let issues = json!({ "issues": [], "comment": "Shipped in 1.4.3." });
+    for (key, data, warned) in [
+        ("confirm_pr_list", json!({ "plan": plan }), true),
+        ("approve_point_of_no_return/1", approval, true),
+        ("post_release_checklist/issues", issues, false),
+    ] {
+        let asked = Event::CheckpointOpened {
+            key: key.to_owned(),
+            data,
+            choices: vec!["expire".to_owned()],
+            deadline: DateTime::from_timestamp(24 * 3600, 0),
+            on_expiry: Some("expire".to_owned()),
+            remind_after_s: None,
+        };
+        let view = View::of("web-1", &history(vec![started(Vec::new()), asked]));
+        assert_eq!(view.questions.len(), 1, "{key}");
+        let late = DateTime::from_timestamp(23 * 3600 + 60, 0).unwrap();
+        let said = warning(&view, &view.questions[0], late);
+        assert_eq!(said.is_some(), warned, "{key}: {said:?}");
+    }
+}
+
 fn lock_by(reason: &str) -> crate::deploy::lock::Lock {
     crate::deploy::lock::Lock {
         by: Actor::Slack("U0BEN".to_owned()),

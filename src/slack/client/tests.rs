@@ -123,7 +123,6 @@ async fn every_method_is_in_the_table_and_every_row_of_the_table_is_called() {
         ok(json!({"channel": "C1", "ts": "1.2"})),
         ok(json!({})),
         ok(json!({})),
-        ok(json!({})),
         ok(json!({"messages": []})),
         ok(json!({"messages": []})),
         ok(json!({"permalink": "https://acme.slack.com/p1"})),
@@ -137,7 +136,6 @@ async fn every_method_is_in_the_table_and_every_row_of_the_table_is_called() {
     assert_eq!(slack.identity().await.unwrap().user_id, "UBOT");
     assert_eq!(slack.post(post()).await.unwrap(), "1.2");
     slack.update("C1", "1.2", content("x"), None).await.unwrap();
-    slack.ephemeral("C1", "UANA", None, content("x")).await.unwrap();
     slack.open_view("t", json!({})).await.unwrap();
     slack.publish_home("UANA", json!({})).await.unwrap();
     assert_eq!(slack.find("C1", None, &metadata("card")).await.unwrap(), None);

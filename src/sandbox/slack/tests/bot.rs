@@ -101,9 +101,6 @@ async fn plays(slack: &SlackDouble, api: &SlackClientApi, bot: &Bot) {
     )
     .await
     .unwrap();
-    api.ephemeral(DEPLOYS, "U0EVE", Some(root.clone()), content)
-        .await
-        .unwrap();
     assert!(
         api.permalink(DEPLOYS, &root)
             .await
