@@ -3,10 +3,10 @@
 //! 1. The API version is pinned: later ones drop `merge_commit_sha`, and unversioned requests change over time.
 //! 2. Writes go one at a time, [`RestGitHub::with_write_gap`] apart; they are never repeated here and never follow a redirect.
 //! 3. Pages are followed by `Link`, on the same origin only: the token goes nowhere else.
-//! 4. GETs send the ETag of the last answer; an unchanged one costs nothing against the limit.
+//! 4. GETs send the ETag of the last answer; an unchanged one costs nothing against the limit. The answer is held until GitHub has said
+//!    whether it still stands.
 //! 5. A 401 renews the token once.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,9 @@ use super::http::{
     unreachable_error,
 };
 use super::*;
+use cache::{Cache, Page};
 
+mod cache;
 pub mod inspect;
 
 /// GitHub's guidance: at least a second between writes.
@@ -36,20 +38,12 @@ const WRITE_GAP: Duration = Duration::from_secs(1);
 const PAGES: usize = 100;
 /// A token that was refused check runs is tried with them again after this long: permissions change.
 const BLIND: Duration = Duration::from_secs(15 * 60);
-/// Answers kept for their ETag.
-const CACHED: usize = 512;
 
 /// What must be encoded in a path segment; branch names have slashes.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-struct Cached {
-    etag: String,
-    body: Value,
-    next: Option<String>,
 }
 
 /// GitHub over HTTP, for one repository.
@@ -61,7 +55,7 @@ pub struct RestGitHub {
     write_gap: Duration,
     /// When the next write may go.
     writes: tokio::sync::Mutex<Option<Instant>>,
-    cache: Mutex<HashMap<String, Cached>>,
+    cache: Mutex<Cache>,
     reads: AtomicU64,
     written: AtomicU64,
     /// When the token was last refused check runs: fine-grained ones have no such permission at all.
@@ -154,16 +148,17 @@ impl RestGitHub {
     /// One GET, from the cache if GitHub says that nothing changed; answers with the next page's URL.
     async fn page(&self, url: &str, request: &str) -> Result<(Value, Option<String>)> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let etag = self.cache().get(url).map(|cached| cached.etag.clone());
-        let mut response = self.send(&Method::GET, url, request, None, etag.as_deref()).await?;
+        let known = self.cache().get(url);
+        let etag = known.as_ref().map(|page| page.etag.as_str());
+        let mut response = self.send(&Method::GET, url, request, None, etag).await?;
         for _ in 0..3 {
             let Some(moved) = self.redirect(&response) else { break };
             response = self.send(&Method::GET, &moved, request, None, None).await?;
         }
         if response.status() == StatusCode::NOT_MODIFIED
-            && let Some(cached) = self.cache().get(url)
+            && let Some(known) = known
         {
-            return Ok((cached.body.clone(), cached.next.clone()));
+            return Ok((known.body.clone(), known.next.clone()));
         }
         if !response.status().is_success() {
             return Err(read_error(request, response).await);
@@ -176,16 +171,12 @@ impl RestGitHub {
         let next = self.next_page(request, response.headers())?;
         let body: Value = read_json(request, response).await?;
         if let Some(etag) = etag {
-            let mut cache = self.cache();
-            if cache.len() >= CACHED {
-                cache.clear();
-            }
-            let cached = Cached {
+            let page = Page {
                 etag,
                 body: body.clone(),
                 next: next.clone(),
             };
-            cache.insert(url.to_owned(), cached);
+            self.cache().put(url, page);
         }
         Ok((body, next))
     }
@@ -196,7 +187,7 @@ impl RestGitHub {
         refused.is_some_and(|at| at.elapsed() < BLIND)
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<String, Cached>> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

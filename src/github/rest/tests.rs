@@ -102,6 +102,29 @@ async fn an_unchanged_answer_comes_from_the_cache() {
 }
 
 #[tokio::test]
+async fn an_unchanged_answer_is_there_whatever_else_is_read_meanwhile() {
+    let (github, seen) = serve(|_, headers| match headers.get(header::IF_NONE_MATCH) {
+        Some(_) => StatusCode::NOT_MODIFIED.into_response(),
+        None => ([(header::ETAG, "\"1\"")], axum::Json(json!([{ "body": "said" }]))).into_response(),
+    })
+    .await;
+    let all = async |numbers: std::ops::Range<u64>| {
+        let reads = numbers.map(|number| github.comments(number));
+        for answer in futures_util::future::join_all(reads).await {
+            assert_eq!(answer.unwrap(), ["said"]);
+        }
+    };
+    all(1000..1500).await;
+    // New ones take the place of old ones while those are asked for.
+    all(800..1500).await;
+    let seen = seen.lock().unwrap();
+    let unchanged = seen
+        .iter()
+        .filter(|(_, headers)| headers.contains_key(header::IF_NONE_MATCH));
+    assert_eq!(unchanged.count(), 500, "each was asked about while it was known");
+}
+
+#[tokio::test]
 async fn limits_say_how_long_to_wait() {
     let (github, _) = serve(|line, _| {
         let limited = |headers: [(&'static str, String); 1], message: &str| {
