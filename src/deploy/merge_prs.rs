@@ -725,7 +725,7 @@ impl Step<World> for MergePr {
     }
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<MergeCommit>, StepError> {
-        cx.pause(cx.world.settle).await?;
+        cx.settle(cx.world.settle).await?;
         let pr = cx.world.github.pull_request(self.number).await?;
         let merged = pr.merged == Some(true) && pr.base.branch == self.into;
         if merged { self.judge(&pr) } else { Ok(None) }

@@ -358,7 +358,7 @@ impl Step<World> for UpdateReleaseDescription {
         }
         cx.world.github.set_release_body(self.release, &wanted).await?;
         // The Action may be writing the body at this very time: last write wins, so look once more.
-        cx.pause(cx.world.settle).await?;
+        cx.settle(cx.world.settle).await?;
         let (now, wanted) = self.bodies(cx).await?;
         match now == wanted {
             true => Ok(()),

@@ -137,7 +137,8 @@ impl<W> Context<'_, W> {
         from_value(history.step(self.key)?.progress.clone()?).ok()
     }
 
-    /// Waits; less if somebody says that the world has changed (a webhook).
+    /// Waits between two looks; less if somebody says that the world has changed (a webhook). What must have passed is waited for by
+    /// [`Context::settle`].
     ///
     /// # Errors
     /// [`StepError::Suspended`] when the process is ending.
@@ -146,6 +147,18 @@ impl<W> Context<'_, W> {
             biased;
             () = self.core.drain.cancelled() => Err(StepError::Suspended),
             () = self.core.wake.notified() => Ok(()),
+            () = self.core.journal.clock().sleep(duration) => Ok(()),
+        }
+    }
+
+    /// Waits all of that time, whoever says what: for something that may still be under way and tells nobody when it isn't any more.
+    ///
+    /// # Errors
+    /// [`StepError::Suspended`] when the process is ending.
+    pub async fn settle(&self, duration: Duration) -> Result<(), StepError> {
+        tokio::select! {
+            biased;
+            () = self.core.drain.cancelled() => Err(StepError::Suspended),
             () = self.core.journal.clock().sleep(duration) => Ok(()),
         }
     }

@@ -7,20 +7,21 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::saga::clock::Clock;
 use crate::saga::engine::TooLate;
 use crate::saga::history::CheckpointState;
 use crate::saga::journal::AppendError;
 use crate::saga::retry::RetryPolicy;
-use crate::saga::run::{Checkpoint, Undecidable};
+use crate::saga::run::{Checkpoint, Core, Undecidable};
 use crate::saga::store::Memory;
 use crate::saga::{
     Actor, Compensate, Context, Effect, Engine, Event, Journal, Outcome, Registry, Saga, Step, StepError, Stop,
     Workflow,
 };
 
-use super::toy::{ana, ben, events, noon, sees, sees_end, sees_open};
+use super::toy::{ana, ben, events, noon, sees, sees_end, sees_open, settles};
 
 const PAGES: u32 = 3;
 
@@ -66,6 +67,26 @@ impl Step<Notes> for Look {
     type Output = ();
 
     async fn run(&self, _: &Context<'_, Notes>) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn observe(&self, _: &Context<'_, Notes>) -> Result<Option<()>, StepError> {
+        Ok(None)
+    }
+}
+
+/// Waits for something that tells nobody when it is over.
+#[derive(Serialize, Deserialize)]
+struct Dry;
+
+impl Step<Notes> for Dry {
+    const KIND: &'static str = "dry";
+    type Output = ();
+
+    async fn run(&self, cx: &Context<'_, Notes>) -> Result<(), StepError> {
+        note(cx.world, "hung up".to_owned());
+        cx.settle(Duration::from_secs(12)).await?;
+        note(cx.world, "dry".to_owned());
         Ok(())
     }
 
@@ -300,4 +321,52 @@ async fn taking_back_an_attempt_in_doubt_knows_no_output() {
     let journal = engine.journal(journal.id()).unwrap().unwrap();
     assert_eq!(sees_end(&journal).await, Outcome::Undone);
     assert_eq!(press.notes().last().unwrap(), "shredded None");
+}
+
+/// A step that waits for something to settle, and its saga's bell and end.
+async fn drying() -> (Press, Core, tokio::task::JoinHandle<Result<(), Stop>>) {
+    let press = Press::new();
+    let journal = Journal::new("web-1", Arc::new(press.data.clone()), press.clock.clone(), Vec::new());
+    let started = Event::SagaStarted {
+        workflow_version: 1,
+        project: "web".to_owned(),
+        by: ana(),
+        input: Value::Null,
+    };
+    journal.append(started).await.unwrap();
+    let core = Core {
+        journal,
+        wake: Arc::default(),
+        drain: CancellationToken::new(),
+        retry: RetryPolicy::default(),
+    };
+    // Somebody rang before it began.
+    core.wake.notify_one();
+    let saga = Saga::new(press.notes.clone(), core.clone());
+    let step = tokio::spawn(async move { saga.read("dry", Dry).await });
+    settles().await;
+    assert_eq!(press.notes(), ["hung up"]);
+    (press, core, step)
+}
+
+#[tokio::test]
+async fn what_must_settle_is_waited_for_whoever_rings() {
+    let (press, core, step) = drying().await;
+    core.wake.notify_waiters();
+    core.wake.notify_one();
+    settles().await;
+    press.clock.advance(TimeDelta::seconds(11));
+    settles().await;
+    assert_eq!(press.notes(), ["hung up"]);
+    press.clock.advance(TimeDelta::seconds(1));
+    step.await.unwrap().unwrap();
+    assert_eq!(press.notes(), ["hung up", "dry"]);
+}
+
+#[tokio::test]
+async fn the_end_of_the_process_waits_for_nothing_to_settle() {
+    let (press, core, step) = drying().await;
+    core.drain.cancel();
+    assert!(matches!(step.await.unwrap(), Err(Stop::Suspended)));
+    assert_eq!(press.notes(), ["hung up"]);
 }
