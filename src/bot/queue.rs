@@ -42,7 +42,7 @@ pub struct Waiting {
 /// What became of joining the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// At this place, counted from 1; so it was before, if they stood in it already.
+    /// At this place, counted from 1. Who stood in it already keeps the place, and what they want now stands.
     Place(usize),
     /// All places are taken.
     Full,
@@ -93,22 +93,26 @@ fn change(project: &str, stored: Option<Value>, line: &[Waiting]) -> [Op; 2] {
     [expect, write]
 }
 
-/// Joins the line; one place for each person. `also` goes into the same commit.
+/// Joins the line; one place for each person, who may change their wish in it. `also` goes into the same commit.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn join(store: &dyn Store, project: &str, who: Waiting, also: &[Op]) -> Result<Joined, StoreError> {
     loop {
         let (stored, mut line) = read(store, project)?;
-        if let Some(place) = line.iter().position(|waiting| waiting.user == who.user) {
-            return Ok(Joined::Place(place + 1));
-        }
-        if line.len() >= PLACES {
-            return Ok(Joined::Full);
-        }
-        line.push(who.clone());
+        let place = match line.iter().position(|waiting| waiting.user == who.user) {
+            Some(place) => {
+                line[place].wish = who.wish.clone();
+                place
+            }
+            None if line.len() >= PLACES => return Ok(Joined::Full),
+            None => {
+                line.push(who.clone());
+                line.len() - 1
+            }
+        };
         match store.commit([also, &change(project, stored, &line)].concat()).await {
-            Ok(()) => return Ok(Joined::Place(line.len())),
+            Ok(()) => return Ok(Joined::Place(place + 1)),
             Err(StoreError::Changed { .. }) => {}
             Err(StoreError::Taken { .. }) => return Ok(Joined::Seen),
             Err(error) => return Err(error),
@@ -269,6 +273,7 @@ impl Bot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::train::Selection;
     use crate::saga::store::Memory;
 
     fn waiting(user: &str) -> Waiting {
@@ -297,6 +302,30 @@ mod tests {
             .map(|waiting| waiting.user)
             .collect();
         assert_eq!(users, ["U1", "U3", "U4", "U5", "U6"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_joins_again_keeps_the_place_and_changes_the_wish() {
+        let store = Memory::default();
+        let wants = |user: &str, only: u64| Waiting {
+            wish: Wish {
+                selection: Selection {
+                    only: vec![only],
+                    ..Selection::default()
+                },
+                ..Wish::default()
+            },
+            ..waiting(user)
+        };
+        for who in [wants("U0ANA", 12), wants("U0BEN", 13)] {
+            join(&store, "web", who, &[]).await.unwrap();
+        }
+        let later = Waiting {
+            at: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(1),
+            ..wants("U0ANA", 15)
+        };
+        assert_eq!(join(&store, "web", later, &[]).await.unwrap(), Joined::Place(1));
+        assert_eq!(line(&store, "web").unwrap(), [wants("U0ANA", 15), wants("U0BEN", 13)]);
     }
 
     #[tokio::test]
