@@ -6,16 +6,21 @@ use super::progress::{Check, CheckState};
 use crate::github::{CheckRun, CommitStatus};
 
 /// Check runs and statuses in one list, sorted by name; required ones that nobody has reported are waited for. The same name from two apps
-/// counts twice.
+/// counts twice; from one app, but of two workflows or for two events, the one that stands worst counts: a green one hides nothing.
 pub fn checks(runs: &[CheckRun], statuses: &[CommitStatus], required: &[String]) -> Vec<Check> {
     let mut found: BTreeMap<(String, String), Check> = BTreeMap::new();
-    for run in runs {
+    for run in runs.iter().filter(|run| !is_superseded(run, runs)) {
         let check = Check {
             name: run.name.clone(),
             state: CheckState::of(&run.status, run.conclusion.as_deref()),
             url: run.html_url.clone(),
         };
-        found.insert((run.name.clone(), run.app.clone().unwrap_or_default()), check);
+        let known = found
+            .entry((run.name.clone(), run.app.clone().unwrap_or_default()))
+            .or_insert_with(|| check.clone());
+        if check.state < known.state {
+            *known = check;
+        }
     }
     for status in statuses {
         let state = match status.state.as_str() {
@@ -41,6 +46,14 @@ pub fn checks(runs: &[CheckRun], statuses: &[CommitStatus], required: &[String])
         }
     }
     found.into_values().collect()
+}
+
+/// Whether it was run again: in one suite, the newer of two runs of one name stands for both.
+fn is_superseded(run: &CheckRun, runs: &[CheckRun]) -> bool {
+    run.suite.is_some()
+        && runs.iter().any(|other| {
+            other.suite == run.suite && other.id > run.id && other.name == run.name && other.app == run.app
+        })
 }
 
 /// What they add up to.
@@ -79,6 +92,7 @@ mod tests {
     fn run(name: &str, app: &str, status: &str, conclusion: Option<&str>) -> CheckRun {
         CheckRun {
             id: 1,
+            suite: None,
             app: Some(app.to_owned()),
             name: name.to_owned(),
             status: status.to_owned(),
@@ -143,6 +157,51 @@ mod tests {
             run("test", "b", "completed", Some("failure")),
         ];
         assert_eq!(judged(&runs, &[], &[]), Verdict::Failed(vec!["test".to_owned()]));
+    }
+
+    #[test]
+    fn of_one_name_in_two_suites_the_worse_one_counts_whichever_comes_first() {
+        let of = |suite, status, conclusion| CheckRun {
+            suite,
+            ..run("test", "a", status, conclusion)
+        };
+        let green = |suite| of(suite, "completed", Some("success"));
+        let red = |suite| of(suite, "completed", Some("failure"));
+        let running = |suite| of(suite, "in_progress", None);
+        let failed = Verdict::Failed(vec!["test".to_owned()]);
+        // Whoever doesn't say the suite can't be told to be the same run again.
+        for (one, two) in [(Some(1), Some(2)), (Some(1), None), (None, None)] {
+            for (runs, expected) in [
+                ([green(one), red(two)], failed.clone()),
+                ([running(one), red(two)], failed.clone()),
+                ([green(one), running(two)], Verdict::Waiting),
+                ([green(one), green(two)], Verdict::Passed),
+            ] {
+                assert_eq!(judged(&runs, &[], &[]), expected, "{runs:?}");
+                let [first, second] = runs;
+                assert_eq!(judged(&[second, first], &[], &[]), expected, "the other way round");
+            }
+        }
+    }
+
+    #[test]
+    fn in_one_suite_a_run_again_stands_for_the_one_before_it() {
+        let attempt = |id, status, conclusion| CheckRun {
+            id,
+            suite: Some(1),
+            ..run("test", "a", status, conclusion)
+        };
+        let red = || attempt(1, "completed", Some("failure"));
+        for (again, expected) in [
+            (attempt(2, "completed", Some("success")), Verdict::Passed),
+            (attempt(2, "queued", None), Verdict::Waiting),
+        ] {
+            assert_eq!(judged(&[red(), again.clone()], &[], &[]), expected);
+            assert_eq!(judged(&[again, red()], &[], &[]), expected, "the other way round");
+        }
+        let green_before = attempt(0, "completed", Some("success"));
+        let failed = Verdict::Failed(vec!["test".to_owned()]);
+        assert_eq!(judged(&[red(), green_before], &[], &[]), failed);
     }
 
     #[test]

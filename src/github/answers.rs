@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::http::malformed;
 use super::{
-    CheckRun as Check, Commit as OurCommit, Comparison as Compared, End, Error, Issue as OurIssue, PullRequest as Pull,
-    PullRequestState, Release as Released, RepoName, Repository as Repo, Result, Review as OurReview, ReviewState, Sha,
-    WorkflowRun as Run,
+    CheckRun as Check, Commit as OurCommit, Comparison as Compared, End, Error, Issue as OurIssue, Job,
+    PullRequest as Pull, PullRequestState, Release as Released, RepoName, Repository as Repo, Result,
+    Review as OurReview, ReviewState, Sha, WorkflowRun as Run,
 };
 
 /// A JSON value as a type; the error names the field.
@@ -231,6 +231,12 @@ pub struct CheckRun {
     conclusion: Option<String>,
     html_url: Option<String>,
     app: Option<App>,
+    check_suite: Option<Suite>,
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    id: u64,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +248,7 @@ impl From<CheckRun> for Check {
     fn from(run: CheckRun) -> Self {
         Self {
             id: run.id,
+            suite: run.check_suite.map(|suite| suite.id),
             app: run.app.and_then(|app| app.slug),
             name: run.name,
             status: run.status,
@@ -250,6 +257,9 @@ impl From<CheckRun> for Check {
         }
     }
 }
+
+/// The app whose checks the jobs of Actions are.
+const ACTIONS: &str = "github-actions";
 
 #[derive(Deserialize)]
 pub struct WorkflowRun {
@@ -261,6 +271,8 @@ pub struct WorkflowRun {
     conclusion: Option<String>,
     head_sha: Sha,
     html_url: String,
+    workflow_id: Option<u64>,
+    event: Option<String>,
 }
 
 fn first() -> u64 {
@@ -273,16 +285,40 @@ impl WorkflowRun {
         self.head_sha == *sha
     }
 
-    /// A run in place of the checks that a fine-grained token can't see.
-    pub fn into_check(self) -> Check {
-        Check {
+    /// Its id.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What starts it: of one workflow and event, a newer run stands for the older ones.
+    pub fn source(&self) -> (u64, Option<String>) {
+        (self.workflow_id.unwrap_or(self.id), self.event.clone())
+    }
+
+    /// Its jobs as the checks that they are, for a token that can't see checks. Where none of them stands as the run does, it is one more:
+    /// no job has begun, or more of them are to come.
+    pub fn into_checks(self, jobs: Vec<Job>) -> Vec<Check> {
+        let status = self.status.unwrap_or_default();
+        let told = |job: &Job| job.status == status && job.conclusion == self.conclusion;
+        let whole = (!jobs.iter().any(told)).then(|| Check {
             id: self.id,
-            app: Some("github-actions".to_owned()),
+            suite: None,
+            app: Some(ACTIONS.to_owned()),
             name: self.name.unwrap_or_default(),
-            status: self.status.unwrap_or_default(),
-            conclusion: self.conclusion,
+            status: status.clone(),
+            conclusion: self.conclusion.clone(),
             html_url: Some(self.html_url),
-        }
+        });
+        let part = |job: Job| Check {
+            id: job.id,
+            suite: Some(self.id),
+            app: Some(ACTIONS.to_owned()),
+            name: job.name,
+            status: job.status,
+            conclusion: job.conclusion,
+            html_url: job.html_url,
+        };
+        jobs.into_iter().map(part).chain(whole).collect()
     }
 }
 

@@ -330,11 +330,15 @@ pub enum Deleted {
     Before,
 }
 
-/// One check run of a commit. The same name may come from two apps.
+/// One check run of a commit. The same name may come from two apps, and from two suites of one app: those of two workflows, or of one that
+/// runs for a push and for its pull request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckRun {
-    /// Changes when it is run again.
+    /// Changes when it is run again, and then is a larger one.
     pub id: u64,
+    /// The suite that it is part of: it stays when the run is run again.
+    #[serde(default)]
+    pub suite: Option<u64>,
     /// The app that reports it.
     pub app: Option<String>,
     /// Its name.
@@ -380,6 +384,8 @@ pub struct WorkflowRun {
 /// One job of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
+    /// Changes when it is run again.
+    pub id: u64,
     /// Its name.
     pub name: String,
     /// As a run's.

@@ -7,6 +7,8 @@
 //!    whether it still stands.
 //! 5. A 401 renews the token once.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -290,6 +292,31 @@ impl RestGitHub {
         answers::typed(&request, body)
     }
 
+    /// The checks of a commit as far as they are jobs of Actions: one read more for each workflow, which costs nothing against the limit as
+    /// long as its jobs don't change.
+    async fn jobs_as_checks(&self, sha: &Sha) -> Result<Vec<CheckRun>> {
+        let path = self.path(&format!("/actions/runs?head_sha={sha}&per_page=100"));
+        let runs: Vec<answers::WorkflowRun> = self.list(&path, Some("workflow_runs")).await?;
+        let mut newest = BTreeMap::new();
+        for run in runs.into_iter().filter(|run| run.is_for(sha)) {
+            match newest.entry(run.source()) {
+                Entry::Vacant(place) => {
+                    place.insert(run);
+                }
+                Entry::Occupied(mut known) if known.get().id() < run.id() => {
+                    known.insert(run);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        let mut checks = Vec::new();
+        for run in newest.into_values() {
+            let jobs = self.jobs(run.id()).await?;
+            checks.extend(run.into_checks(jobs));
+        }
+        Ok(checks)
+    }
+
     async fn branch_rules(&self, branch: &str) -> Result<Vec<Value>> {
         let path = self.path(&format!("/rules/branches/{}?per_page=100", segment(branch)));
         Ok(self.found(self.list(&path, None).await).await?.unwrap_or_default())
@@ -325,7 +352,7 @@ fn merge_outcome(status: u16, message: &str) -> Option<MergeOutcome> {
 impl GitHub for RestGitHub {
     fn blind_spot(&self) -> Option<String> {
         self.blind().then(|| {
-            "This token can't see check runs (fine-grained tokens never can), so Actions runs stand in for them: checks by other apps count only if \
+            "This token can't see check runs (fine-grained tokens never can), so the jobs of Actions stand in for them: checks by other apps count only if \
              they are commit statuses."
                 .to_owned()
         })
@@ -532,23 +559,13 @@ impl GitHub for RestGitHub {
             match self.list::<answers::CheckRun>(&path, Some("check_runs")).await {
                 Ok(runs) => return Ok(runs.into_iter().map(CheckRun::from).collect()),
                 Err(error) if error.kind == ErrorKind::Forbidden => {
-                    tracing::warn!(repo = %self.repo, "this token can't see check runs (fine-grained tokens never can); Actions runs stand in for them");
+                    tracing::warn!(repo = %self.repo, "this token can't see check runs (fine-grained tokens never can); the jobs of Actions stand in for them");
                     *self.no_checks.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
                 Err(error) => return Err(error),
             }
         }
-        let path = self.path(&format!("/actions/runs?head_sha={sha}&per_page=100"));
-        let runs: Vec<answers::WorkflowRun> = self.list(&path, Some("workflow_runs")).await?;
-        // Newest first: of each workflow only the newest run counts.
-        let mut checks: Vec<CheckRun> = Vec::new();
-        for run in runs.into_iter().filter(|run| run.is_for(sha)) {
-            let check = run.into_check();
-            if checks.iter().all(|known| known.name != check.name) {
-                checks.push(check);
-            }
-        }
-        Ok(checks)
+        self.jobs_as_checks(sha).await
     }
 
     async fn statuses(&self, sha: &Sha) -> Result<Vec<CommitStatus>> {

@@ -179,7 +179,8 @@ async fn abort(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
 
 /// What a person would do at GitHub before pressing Retry.
 async fn mend(sandbox: &Sandbox, tell: &impl Fn(&str)) -> Result<(), String> {
-    if sandbox.scenario().has(Scenario::FailingChecks) && sandbox.github.has_red_checks(REPO).await {
+    let red = [Scenario::FailingChecks, Scenario::TwinChecks];
+    if red.iter().any(|&scenario| sandbox.scenario().has(scenario)) && sandbox.github.has_red_checks(REPO).await {
         tell("Chloé     runs the failed check again on GitHub");
         return sandbox.github.rerun_checks(REPO).await;
     }

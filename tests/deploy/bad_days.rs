@@ -63,9 +63,13 @@ async fn quirks_of_releases_that_need_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_credential_ships() {
-    // An App whose tokens end again and again, and a token that can't see check runs.
-    for scenario in [Scenario::TokenExpiry, Scenario::FineGrained] {
-        completes(scenario).await.closes().await;
+    // An App whose tokens end again and again, and a token that can't see check runs, not even those that the branch requires.
+    for day in [
+        Scenario::TokenExpiry.into(),
+        Scenario::FineGrained.into(),
+        Scenarios::from([Scenario::Protected, Scenario::FineGrained]),
+    ] {
+        completes(day).await.closes().await;
     }
 }
 
@@ -255,6 +259,24 @@ async fn red_checks_ask_and_stopping_leaves_a_receipt() {
     let deploy_pr = stage.github().pull(REPO, 49).await.unwrap();
     assert!(!deploy_pr.open && deploy_pr.merged.is_none());
     stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_red_check_is_not_hidden_by_a_green_one_of_the_same_name() {
+    for day in [
+        Scenarios::from(Scenario::TwinChecks),
+        [Scenario::TwinChecks, Scenario::FineGrained].into(),
+    ] {
+        let stage = Stage::on(day).await;
+        stage.plays_to("").await;
+        stage.sees("Retry").await;
+        stage.reads("checks failed: test").await;
+        stage.github().rerun_checks(REPO).await.unwrap();
+        stage.ben().clicks("Retry").await;
+        stage.ticks_everything().await;
+        stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+        stage.closes().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

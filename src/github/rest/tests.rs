@@ -90,7 +90,7 @@ async fn an_unchanged_answer_comes_from_the_cache() {
         None => (
             [(header::ETAG, "\"1\"")],
             axum::Json(
-                json!({ "jobs": [{ "name": "deploy", "status": "queued", "conclusion": null, "html_url": null }] }),
+                json!({ "jobs": [{ "id": 1, "name": "deploy", "status": "queued", "conclusion": null, "html_url": null }] }),
             ),
         )
             .into_response(),
@@ -261,20 +261,59 @@ async fn merges_are_told_apart_by_their_message() {
 }
 
 #[tokio::test]
-async fn a_token_that_can_not_see_checks_sees_actions_runs_instead() {
-    let (github, _) = serve(|line, _| match line.contains("check-runs") {
-        true => error(403, "Resource not accessible by personal access token"),
-        false => axum::Json(json!({ "workflow_runs": [{ "id": 1, "name": "CI", "status": "completed", "conclusion": "success", "head_sha": "a".repeat(40), "html_url": "x" }] })).into_response(),
+async fn a_token_that_can_not_see_checks_sees_the_jobs_of_actions_instead() {
+    let (github, _) = serve(|line, _| {
+        let run = |id: u64, workflow: u64, event: &str, status: &str, conclusion: Option<&str>| {
+            json!({
+                "id": id, "workflow_id": workflow, "event": event, "name": format!("CI {workflow}"), "status": status, "conclusion": conclusion,
+                "head_sha": "a".repeat(40), "html_url": "x",
+            })
+        };
+        let job = |id: u64, name: &str, status: &str, conclusion: Option<&str>| {
+            json!({ "id": id, "name": name, "status": status, "conclusion": conclusion, "html_url": "y" })
+        };
+        let jobs = |jobs: Vec<Value>| axum::Json(json!({ "jobs": jobs })).into_response();
+        match line.split('?').next().unwrap_or_default() {
+            line if line.ends_with("/check-runs") => error(403, "Resource not accessible by personal access token"),
+            line if line.ends_with("/runs/1/jobs") => jobs(vec![job(10, "test", "completed", Some("success"))]),
+            line if line.ends_with("/runs/2/jobs") => jobs(vec![job(20, "test", "completed", Some("failure"))]),
+            // More jobs are to come.
+            line if line.ends_with("/runs/4/jobs") => jobs(vec![job(40, "build", "completed", Some("success"))]),
+            line if line.ends_with("/runs/5/jobs") => jobs(Vec::new()),
+            line if line.ends_with("/actions/runs") => {
+                let runs = [
+                    run(1, 7, "pull_request", "completed", Some("success")),
+                    run(2, 7, "push", "completed", Some("failure")),
+                    run(4, 8, "push", "in_progress", None),
+                    run(3, 8, "push", "completed", Some("failure")),
+                    run(5, 9, "push", "completed", Some("startup_failure")),
+                ];
+                axum::Json(json!({ "workflow_runs": runs })).into_response()
+            }
+            _ => error(404, "Not Found"),
+        }
     })
     .await;
     for _ in 0..2 {
-        let checks = github.check_runs(&sha()).await.unwrap();
+        let mut checks = github.check_runs(&sha()).await.unwrap();
+        checks.sort_by_key(|check| check.id);
+        let shown: Vec<_> = checks
+            .iter()
+            .map(|check| (check.name.as_str(), check.conclusion.as_deref(), check.suite))
+            .collect();
         assert_eq!(
-            checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>(),
-            ["CI"]
+            shown,
+            [
+                ("CI 8", None, None),
+                ("CI 9", Some("startup_failure"), None),
+                ("test", Some("success"), Some(1)),
+                ("test", Some("failure"), Some(2)),
+                ("build", Some("success"), Some(4)),
+            ],
+            "neither event hides the other, a newer run stands for the older one, and what no job tells the run does"
         );
     }
-    assert_eq!(github.calls().0, 3, "it isn't asked for check runs again");
+    assert_eq!(github.calls().0, 11, "it isn't asked for check runs again");
 }
 
 #[tokio::test]

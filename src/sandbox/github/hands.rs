@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::MutexGuard;
 
-use super::model::{self, Model, Release, Review, Run, Whereabouts};
+use super::model::{self, Event, Model, Release, Review, Run, Whereabouts};
 use super::{GitHubDouble, life};
 
 impl GitHubDouble {
@@ -113,7 +113,7 @@ impl GitHubDouble {
         Ok(())
     }
 
-    /// The checks of a commit end, or begin again.
+    /// The checks of a pull request's commit end, or begin again.
     pub async fn set_check(
         &self,
         repo: &str,
@@ -122,8 +122,10 @@ impl GitHubDouble {
         status: &'static str,
         conclusion: Option<&'static str>,
     ) -> Result<(), String> {
-        self.with(repo, |model| life::set_check(model, sha, name, status, conclusion))
-            .await
+        self.with(repo, |model| {
+            life::set_check(model, sha, Event::PullRequest, name, status, conclusion);
+        })
+        .await
     }
 
     /// Everything red of a commit is run again and passes.

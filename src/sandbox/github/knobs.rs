@@ -43,6 +43,8 @@ pub struct Knobs {
     pub second_wave: u32,
     /// This check of the deploy pull request fails, once.
     pub failing_check: Option<&'static str>,
+    /// Another workflow has a check of this name, too, which runs for the push and fails, once.
+    pub failing_twin: Option<&'static str>,
 
     /// How the deploy workflow's run goes.
     pub run: RunStory,

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::knobs::{DeleteHead, RunStory};
-use super::model::{Check, Model, Pull, Release, Review, Run, user};
+use super::model::{Check, Event, Model, Pull, Release, Review, Run, user};
 use super::{BOT, GitHubDouble, Pace, Repo};
 use crate::sandbox::locked;
 
@@ -21,13 +21,16 @@ pub async fn checks_begin(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut M
     {
         return;
     }
-    let failing = double.knobs(|knobs| knobs.failing_check.take());
+    let (failing, twin) = double.knobs(|knobs| (knobs.failing_check.take(), knobs.failing_twin.take()));
     let verdict = move |name: &str| {
         if failing == Some(name) { "failure" } else { "success" }
     };
+    if let Some(name) = twin {
+        set_check(model, sha, Event::Push, name, "completed", Some("failure"));
+    }
     if double.0.options.pace == Pace::Instant {
         for name in CHECKS {
-            set_check(model, sha, name, "completed", Some(verdict(name)));
+            set_check(model, sha, Event::PullRequest, name, "completed", Some(verdict(name)));
         }
         return;
     }
@@ -47,23 +50,36 @@ pub async fn checks_begin(double: &GitHubDouble, repo: &Arc<Repo>, model: &mut M
         for (name, status) in steps {
             tokio::time::sleep(double.0.options.pace.step()).await;
             let conclusion = (status == "completed").then(|| verdict(name));
-            set_check(&mut *repo.model.lock().await, &sha, name, status, conclusion);
+            let mut model = repo.model.lock().await;
+            set_check(&mut model, &sha, Event::PullRequest, name, status, conclusion);
+            drop(model);
             double.changed(&repo);
         }
     });
 }
 
 /// One check of a commit.
-pub fn set_check(model: &mut Model, sha: &str, name: &str, status: &'static str, conclusion: Option<&'static str>) {
+pub fn set_check(
+    model: &mut Model,
+    sha: &str,
+    event: Event,
+    name: &str,
+    status: &'static str,
+    conclusion: Option<&'static str>,
+) {
     let id = model.tick();
     let checks = model.checks.entry(sha.to_owned()).or_default();
-    match checks.iter_mut().find(|check| check.name == name) {
+    match checks
+        .iter_mut()
+        .find(|check| (check.name.as_str(), check.event) == (name, event))
+    {
         Some(check) => {
             check.status = status;
             check.conclusion = conclusion;
         }
         None => checks.push(Check {
             id,
+            event,
             name: name.to_owned(),
             status,
             conclusion,

@@ -120,11 +120,33 @@ pub struct Issue {
     pub whereabouts: Whereabouts,
 }
 
-/// A check run.
+/// What starts a workflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Event {
+    /// A push.
+    #[default]
+    Push,
+    /// A pull request that is opened, or its new head.
+    PullRequest,
+}
+
+impl Event {
+    /// GitHub's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::PullRequest => "pull_request",
+        }
+    }
+}
+
+/// A check run: a job of the workflow `ci.yml`.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// Its id.
     pub id: u64,
+    /// What it runs for.
+    pub event: Event,
     /// Its name.
     pub name: String,
     /// GitHub's word.
@@ -140,6 +162,8 @@ pub struct Run {
     pub id: u64,
     /// The workflow file.
     pub workflow: String,
+    /// What it runs for.
+    pub event: Event,
     /// The commit.
     pub sha: String,
     /// Counts from 1.
@@ -150,6 +174,8 @@ pub struct Run {
     pub conclusion: Option<&'static str>,
     /// Name, status, conclusion.
     pub jobs: Vec<(String, &'static str, Option<&'static str>)>,
+    /// The checks that its jobs are, if it is of `ci.yml`.
+    pub checks: Vec<u64>,
     /// So many look-ups don't find it yet.
     pub late: u32,
     /// The branch that was pushed to.
@@ -181,7 +207,51 @@ pub struct Release {
     pub created: u64,
 }
 
+/// The runs of `ci.yml` are counted from here, far from the others.
+const CI_RUNS: u64 = 1_000_000;
+/// The workflow whose jobs the checks are.
+pub const CI: &str = "ci.yml";
+
 impl Model {
+    /// The run that the checks of a commit for an event are part of; its number is that of their suite.
+    fn ci_run(&self, sha: &str, event: Event) -> Option<Run> {
+        let checks = self.checks.get(sha)?.iter().filter(|check| check.event == event);
+        let checks: Vec<&Check> = checks.collect();
+        let ends: Option<Vec<&str>> = checks.iter().map(|check| check.conclusion).collect();
+        let fine = |end: &&str| matches!(*end, "success" | "skipped" | "neutral");
+        let conclusion = ends.map(|ends| if ends.iter().all(fine) { "success" } else { "failure" });
+        Some(Run {
+            id: CI_RUNS + checks.first()?.id,
+            workflow: CI.to_owned(),
+            event,
+            sha: sha.to_owned(),
+            attempt: 1,
+            status: if conclusion.is_some() {
+                "completed"
+            } else {
+                "in_progress"
+            },
+            conclusion,
+            jobs: checks
+                .iter()
+                .map(|check| (check.name.clone(), check.status, check.conclusion))
+                .collect(),
+            checks: checks.iter().map(|check| check.id).collect(),
+            ..Run::default()
+        })
+    }
+
+    /// The suite of a commit's checks for an event.
+    pub fn suite(&self, sha: &str, event: Event) -> Option<u64> {
+        self.ci_run(sha, event).map(|run| run.id)
+    }
+
+    /// The runs whose jobs the checks of all commits are.
+    pub fn ci_runs(&self) -> impl Iterator<Item = Run> {
+        let of = |sha: &String| [Event::PullRequest, Event::Push].map(|event| self.ci_run(sha, event));
+        self.checks.keys().flat_map(of).flatten()
+    }
+
     /// The next id or date.
     pub fn tick(&mut self) -> u64 {
         self.clock += 1;
@@ -275,9 +345,10 @@ impl Review {
 
 impl Check {
     /// As GitHub shows it.
-    pub fn json(&self, web: &str, repo: &str) -> Value {
+    pub fn json(&self, web: &str, repo: &str, suite: Option<u64>) -> Value {
         json!({
             "id": self.id,
+            "check_suite": { "id": suite },
             "name": self.name,
             "status": self.status,
             "conclusion": self.conclusion,
@@ -290,12 +361,14 @@ impl Check {
 impl Run {
     /// As GitHub shows it.
     pub fn json(&self, web: &str, repo: &str) -> Value {
+        let (workflow_id, name) = if self.workflow == CI { (2, "CI") } else { (1, "Deploy") };
         json!({
             "id": self.id,
-            "name": "Deploy",
+            "workflow_id": workflow_id,
+            "name": name,
             "run_attempt": self.attempt,
             "run_started_at": time(self.started),
-            "event": "push",
+            "event": self.event.word(),
             "head_branch": self.branch,
             "path": format!(".github/workflows/{}", self.workflow),
             "status": self.status,
@@ -308,11 +381,13 @@ impl Run {
     /// Its jobs as GitHub shows them.
     pub fn jobs_json(&self, web: &str, repo: &str) -> Vec<Value> {
         let job = |(index, (name, status, conclusion)): (usize, &(String, &str, Option<&str>))| {
+            let id = self.checks.get(index).copied().unwrap_or(self.id * 100 + index as u64);
             json!({
+                "id": id,
                 "name": name,
                 "status": status,
                 "conclusion": conclusion,
-                "html_url": format!("{web}/{repo}/actions/runs/{}/job/{index}", self.id),
+                "html_url": format!("{web}/{repo}/actions/runs/{}/job/{id}", self.id),
             })
         };
         self.jobs.iter().enumerate().map(job).collect()

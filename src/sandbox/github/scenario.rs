@@ -23,6 +23,7 @@
 //! | rows of lists lack `mergeable`, `merged`; `head=` needs its owner | always | | `pages` |
 //! | `Link` by `/repositories/ID`; pages shift | always, `close` | | `pages` |
 //! | checks late, in two waves, red, none; none for conflicts; pending status over nothing | `checks_late`, `second_wave`, `failing_check`, `no_checks`, `set_check`, `set_status` | `check-waves`, `failing-checks`, `no-checks` | `ci` |
+//! | one name in two suites; a run for each, with the checks as its jobs | `failing_twin` | `twin-checks` | `ci` |
 //! | a run late, absent, failing, again (same id), waiting, cancelled for a newer one | `run_late`, `run`, `rerun`, `approve_environment` | `late-run`, `no-run`, `failing-run`, `waiting-run`, `superseded-run` | `ci` |
 //! | drafts, annotated tags, overwritten notes, 404 without the workflow right, immutable releases | `draft_release`, `annotated_tag`, `overwritten_bodies`, `no_workflow_right`, `add_release` | `draft-release`, `annotated-tag`, `overwritten-release`, `workflow-rights` | `releases` |
 //! | issues deleted (410), transferred (301), pull requests; links only to the default branch | `move_issue`, `edit_pull`, `default_branch` | `default-staging` | `issues` |
@@ -78,6 +79,7 @@ scenarios! {
     KeptDeployBranches "kept-deploy-branches" "a ruleset forbids to delete branches like deploy-*"
     ForeignCommit "foreign-commit" "somebody pushes to the deploy branch before the point of no return"
     FailingChecks "failing-checks" "a check of the deploy pull request fails; a re-run succeeds"
+    TwinChecks "twin-checks" "the push and the pull request have a check of the same name, and one of the two fails; a re-run succeeds"
     NoChecks "no-checks" "the deploy pull request has no checks at all"
     CheckWaves "check-waves" "checks arrive late, and in two waves"
     LateRun "late-run" "the Actions run appears late"
@@ -145,6 +147,7 @@ impl Scenario {
             Self::KeptDeployBranches => rule(knobs, "deploy-*").deletion = true,
             Self::ForeignCommit => knobs.foreign_commit = true,
             Self::FailingChecks => knobs.failing_check = Some("test"),
+            Self::TwinChecks => knobs.failing_twin = Some("test"),
             Self::NoChecks => knobs.no_checks = true,
             Self::CheckWaves => (knobs.checks_late, knobs.second_wave) = (2, 4),
             Self::LateRun => knobs.run_late = 4,

@@ -25,7 +25,9 @@ pub fn check_runs(cx: &Cx<'_>, model: &mut Model, sha: &str) -> Answer {
     let checks = model.checks.get(sha).into_iter().flatten().take(seen);
     paged_in(
         "check_runs",
-        checks.map(|check| check.json(&cx.web, &cx.name)).collect(),
+        checks
+            .map(|check| check.json(&cx.web, &cx.name, model.suite(sha, check.event)))
+            .collect(),
     )
 }
 
@@ -69,11 +71,12 @@ pub fn runs(cx: &Cx<'_>, model: &mut Model, workflow: Option<&str>) -> Answer {
     );
     let wanted = |run: &Run| {
         sha.as_ref().is_none_or(|sha| run.sha == *sha)
-            && event.as_ref().is_none_or(|event| event == "push")
+            && event.as_ref().is_none_or(|event| event == run.event.word())
             && branch.as_ref().is_none_or(|branch| run.branch == *branch)
             && workflow.is_none_or(|workflow| run.workflow == workflow)
     };
-    let mut rows: Vec<Value> = Vec::new();
+    let ci = model.ci_runs().filter(|run| wanted(run));
+    let mut rows: Vec<Value> = ci.map(|run| run.json(&cx.web, &cx.name)).collect();
     for run in model.runs.iter_mut().rev().filter(|run| wanted(run)) {
         if run.late > 0 {
             // Somebody who asks for everything doesn't make it come.
@@ -89,7 +92,8 @@ pub fn runs(cx: &Cx<'_>, model: &mut Model, workflow: Option<&str>) -> Answer {
 
 pub async fn run(cx: &Cx<'_>, model: &mut Model, id: u64) -> Answer {
     let Some(run) = model.runs.iter_mut().find(|run| run.id == id) else {
-        return not_found();
+        let ci = model.ci_runs().find(|run| run.id == id);
+        return ci.map_or_else(not_found, |run| ok(run.json(&cx.web, &cx.name)));
     };
     let shown = run.json(&cx.web, &cx.name);
     if let Some(waits) = run.waits.filter(|waits| *waits < u32::MAX) {
@@ -102,7 +106,13 @@ pub async fn run(cx: &Cx<'_>, model: &mut Model, id: u64) -> Answer {
 }
 
 pub fn jobs(cx: &Cx<'_>, model: &Model, id: u64) -> Answer {
-    match model.runs.iter().find(|run| run.id == id) {
+    match model
+        .runs
+        .iter()
+        .cloned()
+        .chain(model.ci_runs())
+        .find(|run| run.id == id)
+    {
         Some(run) => paged_in("jobs", run.jobs_json(&cx.web, &cx.name)),
         None => not_found(),
     }

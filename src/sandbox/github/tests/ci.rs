@@ -101,6 +101,30 @@ async fn a_check_fails_and_passes_when_it_is_run_again() {
 }
 
 #[tokio::test]
+async fn one_name_in_two_suites_each_of_which_has_its_run_with_the_checks_as_jobs() {
+    let rig = Rig::on(Scenario::TwinChecks).await;
+    let number = rig.deploy_pull().await;
+    let head = rig.head(number).await;
+    let (_, body) = rig.get(&format!("/commits/{head}/check-runs")).await;
+    let runs = body["check_runs"].as_array().unwrap();
+    let tests: Vec<&Value> = runs.iter().filter(|run| run["name"] == "test").collect();
+    assert_eq!(
+        [&tests[0]["conclusion"], &tests[1]["conclusion"]],
+        ["failure", "success"]
+    );
+    assert_ne!(tests[0]["check_suite"]["id"], tests[1]["check_suite"]["id"]);
+    for (event, names) in [("push", vec!["test"]), ("pull_request", vec!["lint", "test", "build"])] {
+        let (_, body) = rig.get(&format!("/actions/runs?head_sha={head}&event={event}")).await;
+        let id = body["workflow_runs"][0]["id"].clone();
+        let (_, body) = rig.get(&format!("/actions/runs/{id}/jobs")).await;
+        let jobs = body["jobs"].as_array().unwrap();
+        let named: Vec<&str> = jobs.iter().map(|job| job["name"].as_str().unwrap()).collect();
+        assert_eq!(named, names);
+        assert!(jobs.iter().all(|job| runs.iter().any(|run| run["id"] == job["id"])));
+    }
+}
+
+#[tokio::test]
 async fn a_run_appears_late_and_only_for_its_own_commit() {
     let rig = Rig::on(Scenario::LateRun).await;
     let sha = rig.shipped().await;
