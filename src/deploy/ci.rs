@@ -1,19 +1,57 @@
 //! What the checks of a commit add up to. Pure: "no checks" isn't green, and "all that are there are green" isn't all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::progress::{Check, CheckState};
+use crate::config::Project;
 use crate::github::{CheckRun, CommitStatus};
 
+/// Which checks decide.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    required: BTreeSet<String>,
+    others: Others,
+}
+
+/// What becomes of checks that nobody requires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// They decide as well.
+    Decide,
+    /// They are shown.
+    Shown,
+}
+
+impl Rule {
+    /// All that report, and those that the branch requires; if the project names some, those and the branch's alone.
+    pub fn of(project: &Project, required_by_branch: Vec<String>) -> Self {
+        Self {
+            others: match project.required_checks.is_empty() {
+                true => Others::Decide,
+                false => Others::Shown,
+            },
+            required: required_by_branch
+                .into_iter()
+                .chain(project.required_checks.iter().cloned())
+                .collect(),
+        }
+    }
+
+    fn is_optional(&self, name: &str) -> bool {
+        self.others == Others::Shown && !self.required.contains(name)
+    }
+}
+
 /// Check runs and statuses in one list, sorted by name; required ones that nobody has reported are waited for. The same name from two apps
-/// counts twice; from one app, but of two workflows or for two events, the one that stands worst counts: a green one hides nothing.
-pub fn checks(runs: &[CheckRun], statuses: &[CommitStatus], required: &[String]) -> Vec<Check> {
+/// counts twice; from one app, but of two workflows or for two events, the one that stands worst counts: a green one hides nothing. Those that decide come first.
+pub fn checks(runs: &[CheckRun], statuses: &[CommitStatus], rule: &Rule) -> Vec<Check> {
     let mut found: BTreeMap<(String, String), Check> = BTreeMap::new();
     for run in runs.iter().filter(|run| !is_superseded(run, runs)) {
         let check = Check {
             name: run.name.clone(),
             state: CheckState::of(&run.status, run.conclusion.as_deref()),
             url: run.html_url.clone(),
+            optional: rule.is_optional(&run.name),
         };
         let known = found
             .entry((run.name.clone(), run.app.clone().unwrap_or_default()))
@@ -32,20 +70,24 @@ pub fn checks(runs: &[CheckRun], statuses: &[CommitStatus], required: &[String])
             name: status.context.clone(),
             state,
             url: status.target_url.clone(),
+            optional: rule.is_optional(&status.context),
         };
         found.insert((status.context.clone(), "status".to_owned()), check);
     }
-    for name in required {
+    for name in &rule.required {
         if !found.keys().any(|(known, _)| known == name) {
             let check = Check {
                 name: name.clone(),
                 state: CheckState::Waiting,
                 url: None,
+                optional: false,
             };
             found.insert((name.clone(), String::new()), check);
         }
     }
-    found.into_values().collect()
+    let mut checks: Vec<Check> = found.into_values().collect();
+    checks.sort_by_key(|check| check.optional);
+    checks
 }
 
 /// Whether it was run again: in one suite, the newer of two runs of one name stands for both.
@@ -69,14 +111,45 @@ pub enum Verdict {
     Passed,
 }
 
+/// The names of those that failed, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Red {
+    /// These keep it from being merged.
+    pub decisive: Vec<String>,
+    /// These don't.
+    pub optional: Vec<String>,
+}
+
+/// Which of [`checks`] failed.
+pub fn red(checks: &[Check]) -> Red {
+    let failed = |optional| {
+        let failed = checks
+            .iter()
+            .filter(move |check| check.state == CheckState::Failed && check.optional == optional);
+        let names: BTreeSet<String> = failed.map(|check| check.name.clone()).collect();
+        names.into_iter().collect()
+    };
+    Red {
+        decisive: failed(false),
+        optional: failed(true),
+    }
+}
+
+/// The names of those of [`checks`] that decide.
+pub fn decisive(checks: &[Check]) -> Vec<String> {
+    let decisive = checks.iter().filter(|check| !check.optional);
+    decisive.map(|check| check.name.clone()).collect()
+}
+
 /// The verdict over [`checks`].
 pub fn verdict(checks: &[Check]) -> Verdict {
-    let with = |state| checks.iter().filter(move |check| check.state == state);
+    let checks = || checks.iter().filter(|check| !check.optional);
+    let with = |state| checks().filter(move |check| check.state == state);
     let failed: Vec<String> = with(CheckState::Failed).map(|check| check.name.clone()).collect();
     let unfinished = with(CheckState::Waiting).chain(with(CheckState::Running)).count();
     if !failed.is_empty() {
         Verdict::Failed(failed)
-    } else if checks.is_empty() {
+    } else if checks().next().is_none() {
         Verdict::Nothing
     } else if unfinished > 0 {
         Verdict::Waiting
@@ -88,6 +161,9 @@ pub fn verdict(checks: &[Check]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    const CONFIG: &str = include_str!("../../config/sandbox.toml");
 
     fn run(name: &str, app: &str, status: &str, conclusion: Option<&str>) -> CheckRun {
         CheckRun {
@@ -110,8 +186,14 @@ mod tests {
                 target_url: None,
             })
             .collect();
-        let required: Vec<String> = required.iter().map(|name| (*name).to_owned()).collect();
-        verdict(&checks(runs, &statuses, &required))
+        verdict(&checks(runs, &statuses, &rule(required, &[])))
+    }
+
+    fn rule(by_branch: &[&str], by_project: &[&str]) -> Rule {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let mut project = Config::parse(CONFIG, "sandbox.toml").unwrap().projects.remove(0);
+        project.required_checks = owned(by_project);
+        Rule::of(&project, owned(by_branch))
     }
 
     #[test]
@@ -157,6 +239,58 @@ mod tests {
             run("test", "b", "completed", Some("failure")),
         ];
         assert_eq!(judged(&runs, &[], &[]), Verdict::Failed(vec!["test".to_owned()]));
+    }
+
+    #[test]
+    fn named_ones_and_those_of_the_branch_decide_alone_and_the_others_are_shown() {
+        let runs = [
+            run("a11y", "x", "in_progress", None),
+            run("build", "x", "completed", Some("success")),
+            run("codecov/patch", "x", "completed", Some("failure")),
+        ];
+        let judged = |by_branch: &[&str], by_project: &[&str]| {
+            let checks = checks(&runs, &[], &rule(by_branch, by_project));
+            let shown: Vec<String> = checks.iter().map(|check| check.name.clone()).collect();
+            (verdict(&checks), red(&checks), shown)
+        };
+        let red = |decisive: &[&str], optional: &[&str]| Red {
+            decisive: decisive.iter().map(|&name| name.to_owned()).collect(),
+            optional: optional.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let failed = Verdict::Failed(vec!["codecov/patch".to_owned()]);
+        let (all, mine) = (["a11y", "build", "codecov/patch"], ["build", "a11y", "codecov/patch"]);
+        for (by_branch, by_project, verdict, red, shown) in [
+            (&[][..], &[][..], failed.clone(), red(&["codecov/patch"], &[]), &all[..]),
+            (&[], &["build"], Verdict::Passed, red(&[], &["codecov/patch"]), &mine),
+            (
+                &["a11y"],
+                &["build"],
+                Verdict::Waiting,
+                red(&[], &["codecov/patch"]),
+                &all,
+            ),
+            (
+                &["codecov/patch"],
+                &["build"],
+                failed,
+                red(&["codecov/patch"], &[]),
+                &["build", "codecov/patch", "a11y"],
+            ),
+            (
+                &[],
+                &["e2e"],
+                Verdict::Waiting,
+                red(&[], &["codecov/patch"]),
+                &["e2e", "a11y", "build", "codecov/patch"],
+            ),
+        ] {
+            let shown = shown.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(
+                judged(by_branch, by_project),
+                (verdict, red, shown),
+                "{by_branch:?} {by_project:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Who may ride: GitHub's own rule for approvals, and a reason for everybody who may not. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::ci;
-use super::progress::CheckState;
 use super::train::{Approval, Reason};
 use crate::config::Project;
-use crate::github::{CheckRun, CommitStatus, Permission, PullRequest, Review, ReviewState};
+use crate::github::{Permission, PullRequest, Review, ReviewState};
 
 /// The latest opinion of each user who has one: `COMMENTED` and `PENDING` are none; `DISMISSED` is one that cancels what came before it.
 /// Deleted accounts have no opinion.
@@ -82,17 +80,6 @@ pub fn disqualified(pull_request: &PullRequest, project: &Project) -> Option<Rea
     } else {
         None
     }
-}
-
-/// The names of failed checks and statuses, each once.
-pub fn red_checks(runs: &[CheckRun], statuses: &[CommitStatus]) -> Vec<String> {
-    let checks = ci::checks(runs, statuses, &[]);
-    let failed = checks.into_iter().filter(|check| check.state == CheckState::Failed);
-    failed
-        .map(|check| check.name)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
 }
 
 #[cfg(test)]

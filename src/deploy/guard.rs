@@ -1,7 +1,7 @@
 //! The foreign-change guard: between two merges the deploy branch must be where the train left it, and what is merged next must still be
 //! green. Anything else pauses the train and says who did what; only a person's *Retry*, given after it was said, takes a foreign commit in.
 
-use super::eligible;
+use super::ci::{self, Red, Rule};
 use super::progress::Progress;
 use super::world::{Poll, World};
 use crate::github::{Comparison, ErrorKind, Sha};
@@ -103,13 +103,35 @@ fn short(sha: &str) -> &str {
     sha.get(..7).unwrap_or(sha)
 }
 
-/// Fails if a check of this head has turned red since it was found green.
+/// Which checks decide about pull requests of this project.
+///
+/// # Errors
+/// GitHub's failure.
+pub async fn rule(world: &World) -> Result<Rule, StepError> {
+    let project = &world.project;
+    // Where all that report decide, it makes no difference to the red ones which are required.
+    let by_branch = match project.required_checks.is_empty() {
+        true => Vec::new(),
+        false => world.github.required_checks(&project.base_branch).await?,
+    };
+    Ok(Rule::of(project, by_branch))
+}
+
+/// The red checks of a head.
+///
+/// # Errors
+/// GitHub's failure.
+pub async fn red_checks(world: &World, head: &Sha, rule: &Rule) -> Result<Red, StepError> {
+    let (runs, statuses) = futures_util::try_join!(world.github.check_runs(head), world.github.statuses(head))?;
+    Ok(ci::red(&ci::checks(&runs, &statuses, rule)))
+}
+
+/// Fails if a check of this head that decides has turned red since it was found green.
 ///
 /// # Errors
 /// Which checks, for people; or GitHub's failure.
 pub async fn still_green(world: &World, number: u64, head: &Sha) -> Result<(), StepError> {
-    let (runs, statuses) = futures_util::try_join!(world.github.check_runs(head), world.github.statuses(head))?;
-    let red = eligible::red_checks(&runs, &statuses);
+    let red = red_checks(world, head, &rule(world).await?).await?.decisive;
     match red.is_empty() {
         true => Ok(()),
         false => Err(StepError::permanent(format!(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::ci::Rule;
 use super::eligible::{self, Verdict};
 use super::guard;
 use super::issues;
@@ -52,11 +53,12 @@ impl Step<World> for FetchApprovedPrs {
         let open = world.github.pull_requests(PullRequestFilter::default()).await?;
         let base = &world.project.base_branch;
         let reviewers = Reviewers::default();
+        let rule = guard::rule(world).await?;
         let mut judging = Vec::new();
         for pr in open.iter().filter(|pr| pr.base.branch == *base) {
-            judging.push(self.judge(world, pr, &reviewers).boxed());
+            judging.push(self.judge(world, pr, &reviewers, &rule).boxed());
         }
-        let judged: Vec<Result<Car, Excluded>> = stream::iter(judging).buffered(READS_AT_ONCE).try_collect().await?;
+        let judged: Vec<Judged> = stream::iter(judging).buffered(READS_AT_ONCE).try_collect().await?;
         let mut collected = Collected {
             cars: Vec::new(),
             excluded: self.elsewhere(world, &open),
@@ -65,12 +67,17 @@ impl Step<World> for FetchApprovedPrs {
         if world.github.has_merge_queue(base).await? {
             collected.remarks.push(text::merge_queue(base));
         }
+        let mut red = Vec::new();
         for verdict in judged {
             match verdict {
-                Ok(car) => collected.cars.push(car),
+                Ok((car, optional)) => {
+                    red.push((car.number, optional));
+                    collected.cars.push(car);
+                }
                 Err(excluded) => collected.excluded.push(excluded),
             }
         }
+        collected.remarks.extend(text::optional_red(&red));
         let place = |car: &Car| self.selection.only.iter().position(|&number| number == car.number);
         collected.cars.sort_by_key(place);
         Ok(collected)
@@ -80,6 +87,9 @@ impl Step<World> for FetchApprovedPrs {
         Ok(None)
     }
 }
+
+/// Rides, with the checks that are red and don't matter; or doesn't ride.
+type Judged = Result<(Car, Vec<String>), Excluded>;
 
 impl FetchApprovedPrs {
     /// What doesn't target the base branch and is of interest all the same: stacked on one that does, or asked for by number.
@@ -123,7 +133,8 @@ impl FetchApprovedPrs {
         world: &World,
         pr: &PullRequest,
         reviewers: &Reviewers,
-    ) -> Result<Result<Car, Excluded>, StepError> {
+        rule: &Rule,
+    ) -> Result<Judged, StepError> {
         let excluded = |reason| Ok(Err(without(pr, reason)));
         if let Some(reason) = eligible::disqualified(pr, &world.project) {
             return excluded(reason);
@@ -138,14 +149,11 @@ impl FetchApprovedPrs {
         if self.selection.exclude.contains(&pr.number) || (!only.is_empty() && !only.contains(&pr.number)) {
             return excluded(Reason::LeftOut);
         }
-        let red = eligible::red_checks(
-            &world.github.check_runs(&pr.head.sha).await?,
-            &world.github.statuses(&pr.head.sha).await?,
-        );
-        if !red.is_empty() {
-            return excluded(Reason::RedChecks { names: red });
+        let red = guard::red_checks(world, &pr.head.sha, rule).await?;
+        if !red.decisive.is_empty() {
+            return excluded(Reason::RedChecks { names: red.decisive });
         }
-        Ok(Ok(Car {
+        let car = Car {
             number: pr.number,
             title: pr.title.clone(),
             author: author(pr),
@@ -156,7 +164,8 @@ impl FetchApprovedPrs {
             approvals,
             issues: linked_issues(world, pr).await?,
             opened_at: pr.created_at,
-        }))
+        };
+        Ok(Ok((car, red.optional)))
     }
 }
 

@@ -209,6 +209,7 @@ impl Step<World> for WatchDeployRun {
                         .into_iter()
                         .map(|job| Check {
                             state: CheckState::of(&job.status, job.conclusion.as_deref()),
+                            optional: false,
                             name: job.name,
                             url: job.html_url,
                         })

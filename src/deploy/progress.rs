@@ -75,6 +75,9 @@ pub struct Check {
     pub state: CheckState,
     /// Its page.
     pub url: Option<String>,
+    /// It is shown, and nothing depends on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// Where a check stands.

@@ -402,7 +402,10 @@ fn checks_summary(checks: &[Check], medium: Medium, none: &str) -> String {
     let shown: Vec<String> = checks
         .iter()
         .take(8)
-        .map(|check| format!("{} {}", check_state(check.state), medium.quote(&check.name)))
+        .map(|check| {
+            let optional = if check.optional { " (optional)" } else { "" };
+            format!("{} {}{optional}", check_state(check.state), medium.quote(&check.name))
+        })
         .collect();
     match checks.len() - shown.len() {
         0 => shown.join(", "),
@@ -797,6 +800,16 @@ pub fn merge_queue(base: &str) -> String {
     format!(
         "{base} has a merge queue, which Shipmate doesn't join: at the end a person adds the deploy pull request to it, then presses Retry."
     )
+}
+
+/// Checks that are red and stop nobody, by pull request; nothing, if there are none.
+pub fn optional_red(red: &[(u64, Vec<String>)]) -> Option<String> {
+    let red = red.iter().filter(|(_, names)| !names.is_empty());
+    let each: Vec<String> = red
+        .map(|(number, names)| format!("{} of #{number}", listed(names, "and")))
+        .collect();
+    let all = truncate(&each.join("; "), 600);
+    (!each.is_empty()).then(|| format!("Red, but not among the checks that must succeed: {all}."))
 }
 
 /// GitHub starts no workflow for a commit whose message says so, and a squashed deploy pull request may carry its pull requests' titles.

@@ -9,7 +9,9 @@ use super::lock::Obstacle;
 use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
+use super::text;
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
+use super::wait_and_merge::Green;
 use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
@@ -740,8 +742,13 @@ fn remarks(history: &History) -> Vec<String> {
     let asked: Option<Asked> = output(history, "request_review");
     let misfits = asked.map(|asked| asked.misfits).unwrap_or_default();
     let refused = |misfit: &String| format!("GitHub could not ask {misfit}");
+    let deploy_pr: Option<DeployPr> = output(history, "create_pull_request");
+    let green: Option<Green> = output(history, "wait_for_ci");
+    let red = deploy_pr
+        .zip(green)
+        .and_then(|(pr, green)| text::optional_red(&[(pr.number, green.red)]));
     let moved: Vec<String> = output(history, "merge_deploy_pr/stacked").unwrap_or_default();
-    misfits.iter().map(refused).chain(moved).collect()
+    misfits.iter().map(refused).chain(red).chain(moved).collect()
 }
 
 fn receipt(history: &History) -> Vec<ReceiptLine> {

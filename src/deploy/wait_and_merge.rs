@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ci::{self, Verdict};
+use super::ci::{self, Rule, Verdict};
 use super::deploy_pr::DeployPr;
 use super::eligible;
 use super::merge_prs::{MergeCommit, MergePr, Reviewers, opinion};
@@ -27,6 +27,9 @@ pub struct WaitForCi {
 pub struct Green {
     /// Which passed; none is said to be none.
     pub checks: Vec<String>,
+    /// Which are red and don't matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub red: Vec<String>,
 }
 
 impl Step<World> for WaitForCi {
@@ -35,16 +38,17 @@ impl Step<World> for WaitForCi {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Green, StepError> {
         let project = &cx.world.project;
-        let mut required = cx.world.github.required_checks(&project.base_branch).await?;
-        required.extend(project.required_checks.iter().cloned());
+        let by_branch = cx.world.github.required_checks(&project.base_branch).await?;
+        let rule = Rule::of(project, by_branch);
         let mut poll = Poll::new(project);
         let mut stable: Option<(Vec<String>, chrono::DateTime<chrono::Utc>)> = None;
         loop {
             let runs = cx.world.github.check_runs(&self.head).await?;
             let statuses = cx.world.github.statuses(&self.head).await?;
-            let checks = ci::checks(&runs, &statuses, &required);
-            let names: Vec<String> = checks.iter().map(|check| check.name.clone()).collect();
+            let checks = ci::checks(&runs, &statuses, &rule);
+            let names = ci::decisive(&checks);
             let verdict = ci::verdict(&checks);
+            let red = ci::red(&checks).optional;
             cx.report(&Progress::Checks {
                 checks,
                 deadline: cx.first_started() + delta(project.timeouts.ci),
@@ -63,7 +67,7 @@ impl Step<World> for WaitForCi {
                 }
                 // Checks register for up to half a minute after the push, in waves.
                 Verdict::Passed if cx.now() - since >= delta(project.timeouts.stable_for) => {
-                    return Ok(Green { checks: names });
+                    return Ok(Green { checks: names, red });
                 }
                 Verdict::Nothing if overdue(cx, project.timeouts.no_checks_grace) => return self.no_checks(cx).await,
                 _ => {}
@@ -95,7 +99,10 @@ impl WaitForCi {
             )));
         }
         match cx.world.project.no_checks {
-            NoChecks::Pass => Ok(Green { checks: Vec::new() }),
+            NoChecks::Pass => Ok(Green {
+                checks: Vec::new(),
+                red: Vec::new(),
+            }),
             NoChecks::Fail => Err(StepError::permanent(format!(
                 "#{} has no checks at all, and `no_checks` is \"fail\"",
                 self.number

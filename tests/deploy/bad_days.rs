@@ -280,6 +280,34 @@ async fn a_red_check_is_not_hidden_by_a_green_one_of_the_same_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_checks_are_named_the_others_are_shown_and_stop_nobody() {
+    // `test` of the deploy pull request is red, and `codecov` of one that rides.
+    let mut stage = Stage::empty(Scenario::FailingChecks, |project| {
+        project.required_checks = vec!["build".to_owned()];
+    })
+    .await;
+    let report = async |number, name| {
+        let head = stage.github().pull(REPO, number).await.unwrap().head_sha;
+        let red = stage
+            .github()
+            .set_check(REPO, &head, name, "completed", Some("failure"));
+        red.await.unwrap();
+    };
+    report(44, "codecov").await;
+    // One that is named keeps its pull request behind.
+    report(42, "build").await;
+    stage.boot().await;
+    stage.plays_to("").await;
+    stage.ticks_everything().await;
+    stage.reads("red checks: build").await;
+    let red = "Red, but not among the checks that must succeed:";
+    stage.reads(&format!("{red} codecov of #44.")).await;
+    stage.reads(&format!("{red} test of #49.")).await;
+    stage.reads("completed · 1.4.3 shipped with 3 pull requests").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_request_that_can_not_be_merged_after_the_first_is_skipped_and_put_back() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;

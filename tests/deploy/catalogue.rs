@@ -354,6 +354,7 @@ fn check(name: &str, state: CheckState) -> Check {
         name: name.to_owned(),
         state,
         url: None,
+        optional: false,
     }
 }
 
@@ -408,6 +409,19 @@ fn progress() -> Vec<(&'static str, Progress)> {
             "many checks",
             Progress::Checks {
                 checks: checks(10),
+                deadline,
+            },
+        ),
+        (
+            "an optional check",
+            Progress::Checks {
+                checks: vec![
+                    check("build", CheckState::Passed),
+                    Check {
+                        optional: true,
+                        ..check("codecov/patch", CheckState::Failed)
+                    },
+                ],
                 deadline,
             },
         ),
@@ -790,6 +804,16 @@ fn the_plan(catalogue: &mut Catalogue) {
     catalogue.line("", text::proposal(&Proposal::Order { cars: vec![9, 7] }));
     catalogue.line("", text::proposal(&Proposal::Without { number: 7 }));
     catalogue.says("merge_queue", text::merge_queue("main"));
+    catalogue.name("optional_red");
+    let red = |number: u64, names: &[&str]| (number, words(names));
+    let several = [red(7, &["codecov/patch"]), red(8, &[]), red(9, &["a11y", "e2e"])];
+    for (what, of) in [
+        ("none", &several[1..2]),
+        ("one", &several[..1]),
+        ("several", &several[..]),
+    ] {
+        catalogue.line(what, text::optional_red(of));
+    }
     catalogue.name("skips_ci");
     let mut silent = plan.clone();
     silent.cars[0].title += " [skip ci]";
