@@ -99,12 +99,8 @@ impl Access {
     pub fn admit(&self, headers: &HeaderMap, peer: IpAddr, now: DateTime<Utc>) -> Result<Guest, Barred> {
         self.meant(headers)?;
         let session = cookie(headers).unwrap_or_default();
-        let found = match headers.get(header::AUTHORIZATION) {
-            Some(value) => {
-                let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-                let recognised = self.recognise(token.unwrap_or_default(), peer, now)?;
-                Ok(recognised.ok_or(Barred::SignIn(None))?)
-            }
+        let found = match bearer(headers) {
+            Some(token) => Ok(self.recognise(token, peer, now)?.ok_or(Barred::SignIn(None))?),
             None => self.session(session, now),
         };
         match found {
@@ -214,11 +210,11 @@ impl Access {
         }
     }
 
-    /// Whether a form comes from a page of ours. A program's `Authorization` header is proof enough: no page of another site can send it.
+    /// Whether a form comes from a page of ours. A program's token in its `Authorization` header is proof enough: no page of another site can
+    /// send it. A name and password there are no proof: browsers add those by themselves.
     pub fn is_ours(&self, headers: &HeaderMap, form_token: &str) -> bool {
         let session = cookie(headers).unwrap_or_default();
-        headers.contains_key(header::AUTHORIZATION)
-            || same_origin(headers) && self.sealed(&format!("form {session}"), form_token)
+        bearer(headers).is_some() || same_origin(headers) && self.sealed(&format!("form {session}"), form_token)
     }
 
     fn seal(&self, what: &str) -> String {
@@ -241,6 +237,12 @@ impl Access {
 
 fn attributes(session: &str, seconds: i64) -> String {
     format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
+}
+
+/// The token that a program sends. Another kind of `Authorization` is for the proxy that let it through.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (kind, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    kind.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -355,6 +357,29 @@ mod tests {
         };
         assert_eq!(bearer("Bearer the shared one"), Ok(Viewer::Looker));
         assert_eq!(bearer("Bearer wrong"), Err(Barred::SignIn(None)));
+    }
+
+    #[test]
+    fn what_is_meant_for_a_proxy_before_us_neither_lets_in_nor_locks_out() {
+        let basic = ("authorization", "Basic dTpw");
+        let viewer = |access: &Access, pairs: &[(&'static str, &str)]| {
+            access.admit(&headers(pairs), HERE, now()).map(|guest| guest.viewer)
+        };
+        assert_eq!(
+            viewer(&access(None), &[basic, ("host", "localhost")]),
+            Ok(Viewer::Looker)
+        );
+        let access = access(Some("the shared one"));
+        assert_eq!(viewer(&access, &[basic]), Err(Barred::SignIn(None)));
+        let ana = Viewer::Person("U0ANA".to_owned());
+        let cookie = signed_in(&access, &ana);
+        // More often than wrong tokens may be tried: it is none.
+        for _ in 0..20 {
+            assert_eq!(viewer(&access, &[basic, ("cookie", &cookie)]), Ok(ana.clone()));
+        }
+        let from = [basic, ("cookie", &cookie), ("host", "localhost:1")];
+        assert!(!access.is_ours(&headers(&from), "forged"));
+        assert!(access.is_ours(&headers(&[("authorization", "bearer the shared one")]), ""));
     }
 
     #[test]
