@@ -513,22 +513,55 @@ fn read_projects(root: &mut Section<'_>) -> Option<Vec<Project>> {
             "is empty; add a `[[projects]]` table with name, repo, channel and deploy_workflow",
         );
     }
-    let (mut names, mut channels) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut channels, mut trains) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     // All are read before the first gap ends it, so that all problems are found.
     let projects: Vec<_> = sections
         .into_iter()
-        .map(|section| read_project(section, &mut names, &mut channels))
+        .map(|section| read_project(section, &mut names, &mut channels, &mut trains))
         .collect();
     projects.into_iter().collect()
+}
+
+/// What no two projects can share: they would take each other's pull requests, or push the same branch.
+struct Train {
+    project: String,
+    repo: RepoName,
+    base_branch: String,
+    branch_prefix: String,
+}
+
+impl Train {
+    /// Refuses what a project of another name has already. Case tells repositories apart nowhere, and branches to nobody's good.
+    fn check(&self, others: &[Train], section: &Section<'_>) {
+        let same = |ours: &str, theirs: &str| ours.eq_ignore_ascii_case(theirs);
+        let (project, repo) = (&self.project, self.repo.to_string());
+        let beside = |other: &&Train| other.project != *project && same(&other.repo.to_string(), &repo);
+        for other in others.iter().filter(beside) {
+            if same(&other.base_branch, &self.base_branch) {
+                let sentence = format!(
+                    "is `{}` of {repo} in `{}` and in `{project}`, whose trains would take the same pull requests; give one of them another, or make them one project",
+                    self.base_branch, other.project
+                );
+                section.problem("base_branch", &sentence);
+            } else if same(&other.branch_prefix, &self.branch_prefix) {
+                let sentence = format!(
+                    "is `{}` for {repo} in `{}` and in `{project}`, which would push the same branches; give one of them another, such as \"deploy-{project}-\"",
+                    self.branch_prefix, other.project
+                );
+                section.problem("branch_prefix", &sentence);
+            }
+        }
+    }
 }
 
 fn read_project(
     mut section: Section<'_>,
     names: &mut BTreeSet<String>,
     channels: &mut BTreeSet<String>,
+    trains: &mut Vec<Train>,
 ) -> Option<Project> {
     let name = required(&mut section, "name", "\"web\"", rules::project_name);
-    let repo = section.required("repo", "\"owner/name\"");
+    let repo: Option<RepoName> = section.required("repo", "\"owner/name\"");
     let channel = required(&mut section, "channel", "\"C0123456789\"", rules::channel);
     for (key, value, taken) in [("name", &name, names), ("channel", &channel, channels)] {
         if value.as_ref().is_some_and(|value| !taken.insert(value.clone())) {
@@ -538,6 +571,16 @@ fn read_project(
 
     let base_branch = checked(&mut section, "base_branch", "staging", rules::branch);
     let branch_prefix = checked(&mut section, "branch_prefix", "deploy-", rules::branch_prefix);
+    if let (Some(project), Some(repo)) = (&name, &repo) {
+        let train = Train {
+            project: project.clone(),
+            repo: repo.clone(),
+            base_branch: base_branch.clone(),
+            branch_prefix: branch_prefix.clone(),
+        };
+        train.check(trains, &section);
+        trains.push(train);
+    }
     let release_tag = checked(&mut section, "release_tag", "v{version}", rules::release_tag);
     let deploy_workflow = required(&mut section, "deploy_workflow", "\"deploy.yml\"", rules::workflow);
     let time_zone = section.or("time_zone", Tz::UTC);

@@ -119,6 +119,31 @@ fn names_and_channels_are_unique() {
 }
 
 #[test]
+fn two_projects_share_no_train() {
+    let project = |name: &str, settings: &str| {
+        let named = MINIMAL.replace("\"web\"", &format!("\"{name}\""));
+        format!(
+            "{}{settings}\n",
+            named.replace("\"C1\"", &format!("\"C{}\"", name.to_uppercase().replace('-', "")))
+        )
+    };
+    let web = project("web", "");
+    let beside = |other: &str| problems(&format!("{web}{other}"));
+    let hotfix = project("hotfix", "base_branch = \"Staging\"").replace("acme/web", "Acme/Web");
+    insta::assert_snapshot!(beside(&hotfix), @"a.toml:16: `projects[].base_branch` is `Staging` of Acme/Web in `web` and in `hotfix`, whose trains would take the same pull requests; give one of them another, or make them one project");
+    let hotfix = project("hotfix", "base_branch = \"main\"");
+    insta::assert_snapshot!(beside(&hotfix), @r#"a.toml:10: `projects[].branch_prefix` is `deploy-` for acme/web in `web` and in `hotfix`, which would push the same branches; give one of them another, such as "deploy-hotfix-""#);
+    let apart = "base_branch = \"main\"\nbranch_prefix = \"deploy-hotfix-\"";
+    for other in [
+        project("hotfix", apart),
+        project("hotfix", "").replace("acme/web", "acme/api"),
+    ] {
+        let text = format!("{web}{other}");
+        assert!(Config::parse(&text, "a.toml").is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn a_project_without_version_files_or_a_file_without_projects_is_refused() {
     insta::assert_snapshot!(problems(""), @r##"
     a.toml:1: `projects` is empty; add a `[[projects]]` table with name, repo, channel and deploy_workflow
