@@ -59,6 +59,21 @@ impl Secrets {
     }
 }
 
+/// Why the dashboard needs a token, if it does.
+fn needs_dashboard_token(config: &Config) -> Option<String> {
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() {
+        return Some(format!(
+            "SHIPMATE_DASHBOARD_TOKEN is not set, but `server.listen` = \"{listen}\" is reachable from other machines; set a long random token, or listen on 127.0.0.1"
+        ));
+    }
+    // Slack reaches us through something that passes the world's requests on, and it need not say so in any header.
+    (config.slack.mode == SlackMode::Http).then(|| {
+        "SHIPMATE_DASHBOARD_TOKEN is not set, but with `slack.mode` = \"http\" a proxy lets others in, to the dashboard and its flight recorders as well; set a long random token, or use `slack.mode` = \"socket\""
+            .to_owned()
+    })
+}
+
 struct Reader<V> {
     variable: V,
     problems: Vec<String>,
@@ -94,11 +109,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let github_webhook_secret = self.optional("GITHUB_WEBHOOK_SECRET");
         let dashboard_token = self.optional("SHIPMATE_DASHBOARD_TOKEN");
         let otlp_headers = self.optional("OTEL_EXPORTER_OTLP_HEADERS");
-        if dashboard_token.is_none() && !config.server.listen.ip().is_loopback() {
-            self.problems.push(format!(
-                "SHIPMATE_DASHBOARD_TOKEN is not set, but `server.listen` = \"{}\" is reachable from other machines; set a long random token, or listen on 127.0.0.1",
-                config.server.listen
-            ));
+        if dashboard_token.is_none() {
+            self.problems.extend(needs_dashboard_token(config));
         }
         Some(Secrets {
             slack_bot_token: bot_token?,
@@ -210,11 +222,12 @@ mod tests {
         let problems = read("slack.mode = \"http\"\ngithub.app_id = 1", &[])
             .unwrap_err()
             .to_string();
-        insta::assert_snapshot!(problems, @r"
+        insta::assert_snapshot!(problems, @r#"
         SLACK_BOT_TOKEN is not set (nor SLACK_BOT_TOKEN_FILE); copy it from https://api.slack.com/apps, OAuth & Permissions
         SLACK_SIGNING_SECRET is not set (nor SLACK_SIGNING_SECRET_FILE); copy it from https://api.slack.com/apps, Basic Information
         GITHUB_APP_PRIVATE_KEY is not set (nor GITHUB_APP_PRIVATE_KEY_FILE); download a private key from the GitHub App's settings, or remove `github.app_id` and set GITHUB_TOKEN
-        ");
+        SHIPMATE_DASHBOARD_TOKEN is not set, but with `slack.mode` = "http" a proxy lets others in, to the dashboard and its flight recorders as well; set a long random token, or use `slack.mode` = "socket"
+        "#);
     }
 
     #[test]
@@ -254,6 +267,17 @@ mod tests {
             "{problems}"
         );
         let with_token = [SOUND.as_slice(), &[("SHIPMATE_DASHBOARD_TOKEN", "t")]].concat();
+        assert!(read(settings, &with_token).is_ok());
+    }
+
+    #[test]
+    fn slack_over_http_needs_a_dashboard_token_on_any_address() {
+        let sound = [SOUND.as_slice(), &[("SLACK_SIGNING_SECRET", "s")]].concat();
+        let settings = "slack.mode = \"http\"";
+        let problems = read(settings, &sound).unwrap_err().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("SHIPMATE_DASHBOARD_TOKEN is not set, but with `slack.mode`"));
+        let with_token = [sound.as_slice(), &[("SHIPMATE_DASHBOARD_TOKEN", "t")]].concat();
         assert!(read(settings, &with_token).is_ok());
     }
 }

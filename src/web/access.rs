@@ -1,7 +1,8 @@
 //! Who sees and who decides on the dashboard.
 //!
 //! 1. Without `SHIPMATE_DASHBOARD_TOKEN` the dashboard is this machine's alone, and everybody on it may look. A page of another site that
-//!    points its name at 127.0.0.1 (DNS rebinding) is told apart by the `Host` it asks for.
+//!    points its name at 127.0.0.1 (DNS rebinding) is told apart by the `Host` it asks for; what a proxy passed on, by the headers that
+//!    name whom it came from. Not every proxy sends them, so where one is known to be there, the configuration asks for a token.
 //! 2. With it, looking needs the token. Nothing else protects it then, and nothing else need: a cookie never goes to another name.
 //! 3. Deciding always needs a person: whoever signs in with the personal token whose hash the configuration has. What they may is checked
 //!    as a click in Slack is, by [`crate::deploy::decide`].
@@ -62,6 +63,8 @@ pub enum SignedOut {
 pub enum Barred {
     /// It asks for a name that isn't this machine's.
     ForeignHost,
+    /// A proxy passed it on, and nobody need say who they are.
+    Forwarded,
     /// It must be signed in.
     SignIn(Option<SignedOut>),
     /// Too many wrong tokens came from there; how long to wait.
@@ -113,25 +116,33 @@ impl Access {
         }
     }
 
-    /// Lets a machine that watches this one in, or not. Where everybody may look, nothing is asked, not even the `Host`.
+    /// Lets a machine that watches this one in, or not. Where everybody on this machine may look, not even the `Host` is asked for.
     ///
     /// # Errors
     /// Why not.
     pub fn admit_machine(&self, headers: &HeaderMap, peer: IpAddr, now: DateTime<Utc>) -> Result<(), Barred> {
         match self.token {
             Some(_) => self.admit(headers, peer, now).map(drop),
-            None => Ok(()),
+            None => self.direct(headers),
         }
     }
 
     /// Whether a request was meant for us.
     ///
     /// # Errors
-    /// If another site's name points here.
+    /// If it was passed on where nobody need say who they are, or another site's name points here.
     pub fn meant(&self, headers: &HeaderMap) -> Result<(), Barred> {
+        self.direct(headers)?;
         match self.token.is_some() || host(headers).is_some_and(is_this_machine) {
             true => Ok(()),
             false => Err(Barred::ForeignHost),
+        }
+    }
+
+    fn direct(&self, headers: &HeaderMap) -> Result<(), Barred> {
+        match self.token.is_some() || !is_forwarded(headers) {
+            true => Ok(()),
+            false => Err(Barred::Forwarded),
         }
     }
 
@@ -259,6 +270,11 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::HOST)?.to_str().ok()
 }
 
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys().map(header::HeaderName::as_str);
+    names.any(|name| name == "forwarded" || name.starts_with("x-forwarded-"))
+}
+
 fn is_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -338,6 +354,33 @@ mod tests {
             access.admit(&HeaderMap::new(), HERE, now()).map(|guest| guest.viewer),
             Err(Barred::ForeignHost)
         );
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_needs_a_token() {
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"] {
+            let passed_on = headers(&[("host", "127.0.0.1:8080"), (name, "203.0.113.9")]);
+            let open = access(None);
+            let barred = Err(Barred::Forwarded);
+            assert_eq!(
+                open.admit(&passed_on, HERE, now()).map(|guest| guest.viewer),
+                barred,
+                "{name}"
+            );
+            assert_eq!(
+                open.admit_machine(&passed_on, HERE, now()),
+                Err(Barred::Forwarded),
+                "{name}"
+            );
+            let signed_in = headers(&[("authorization", "Bearer the shared one"), (name, "203.0.113.9")]);
+            let closed = access(Some("the shared one"));
+            let looker = Ok(Viewer::Looker);
+            assert_eq!(
+                closed.admit(&signed_in, HERE, now()).map(|guest| guest.viewer),
+                looker,
+                "{name}"
+            );
+        }
     }
 
     #[test]

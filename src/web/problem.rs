@@ -50,6 +50,11 @@ impl IntoResponse for Problem {
                 "Not this machine",
                 "Without `SHIPMATE_DASHBOARD_TOKEN` the dashboard answers to this machine's own names only: open it as 127.0.0.1 or localhost.".to_owned(),
             ),
+            Self::Barred(Barred::Forwarded) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "Not through a proxy",
+                "This request came through a proxy, which lets others in than this machine's people: set `SHIPMATE_DASHBOARD_TOKEN` and start Shipmate again.".to_owned(),
+            ),
             Self::Unknown(id) => (
                 StatusCode::NOT_FOUND,
                 "Not found",

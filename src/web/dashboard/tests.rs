@@ -543,6 +543,23 @@ async fn a_name_that_points_here_from_elsewhere_is_refused() {
 }
 
 #[tokio::test]
+async fn without_a_token_nothing_goes_through_a_proxy() {
+    let stage = Stage::new();
+    stage.waiting().await;
+    for path in ["/", "/stats", "/deployments/web-1/flight.jsonl", "/sign-in", "/metrics"] {
+        let mut request = get_as(path, "");
+        let address = "203.0.113.9".parse().unwrap();
+        request.headers_mut().insert("x-forwarded-for", address);
+        let (status, _, page) = stage.send(request).await;
+        assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+        assert!(
+            page.contains("came through a proxy") && !page.contains("web-1"),
+            "{path}: {page}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_headers() {
     let stage = Stage::new();
     for path in [
