@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::merge_prs::read_versions;
 use super::notes;
+use super::reviews::{self, Misfit};
 use super::train::{Shipped, VersionPlan};
 use super::version;
 use super::world::World;
@@ -299,6 +300,17 @@ pub struct Asked {
     pub misfits: Vec<String>,
 }
 
+impl Asked {
+    /// Those wanted, less those who couldn't be asked.
+    pub(super) fn of(wanted: &[String], misfits: &[Misfit]) -> Self {
+        let fits = |login: &&String| misfits.iter().all(|misfit| misfit.login != **login);
+        Self {
+            reviewers: wanted.iter().filter(fits).cloned().collect(),
+            misfits: misfits.iter().map(Misfit::to_string).collect(),
+        }
+    }
+}
+
 impl RequestReview {
     /// Wanted, less the author, and less who is asked or has reviewed already.
     async fn missing(&self, world: &World) -> Result<(Vec<String>, Vec<String>), StepError> {
@@ -325,40 +337,11 @@ impl Step<World> for RequestReview {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Asked, StepError> {
         let (wanted, missing) = self.missing(cx.world).await?;
-        let mut asked = Asked {
-            reviewers: wanted,
-            misfits: Vec::new(),
+        let misfits = match missing.as_slice() {
+            [] => Vec::new(),
+            missing => reviews::ask(cx.world, self.pull_request.number, missing).await?,
         };
-        if missing.is_empty() {
-            return Ok(asked);
-        }
-        let number = self.pull_request.number;
-        match cx.world.github.request_reviewers(number, &missing).await {
-            Ok(()) => return Ok(asked),
-            // GitHub doesn't find a pull request for some seconds after it was opened: that is nobody's misfit.
-            Err(error) if error.message.contains("Could not resolve to a node") => {
-                return Err(StepError::transient(error.to_string()));
-            }
-            // All or nothing: one bad name fails everybody, so each is asked alone.
-            Err(error) if error.kind == ErrorKind::Invalid => {}
-            Err(error) => return Err(error.into()),
-        }
-        for login in missing {
-            match cx
-                .world
-                .github
-                .request_reviewers(number, std::slice::from_ref(&login))
-                .await
-            {
-                Ok(()) => {}
-                Err(error) if error.kind == ErrorKind::Invalid => {
-                    asked.reviewers.retain(|wanted| *wanted != login);
-                    asked.misfits.push(format!("{login}: {}", error.message));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(asked)
+        Ok(Asked::of(&wanted, &misfits))
     }
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<Asked>, StepError> {

@@ -6,12 +6,14 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::ci::Rule;
+use super::deploy_pr::Asked;
 use super::eligible::{self, Verdict};
 use super::guard;
 use super::issues;
 use super::progress::Progress;
+use super::reviews::{self, Misfit};
 use super::text;
-use super::train::{Approval, Car, Excluded, Merged, Plan, Reason, Selection, Shipped, VersionPlan};
+use super::train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped, VersionPlan};
 use super::version::{self, Bump};
 use super::world::{Poll, World, overdue};
 use crate::git::{self, Blob, CarVerdict, Rehearsal};
@@ -461,21 +463,31 @@ async fn put_back(world: &World, car: &Car, branch: &str) -> Result<Vec<String>,
     }
     let mut receipt = vec![format!("#{number} targets {} again.", car.base)];
     let lost = lost_approvals(car, &world.github.reviews(number).await?);
-    if !lost.is_empty() {
-        receipt.push(match world.github.request_reviewers(number, &lost).await {
-            Ok(()) => format!(
-                "{} lost {} approval; a new review was asked for.",
-                lost.join(", "),
-                whose(&lost)
-            ),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => format!(
-                "{} lost {} approval of #{number}; please ask again ({error}).",
-                lost.join(", "),
-                whose(&lost)
-            ),
-        });
+    if lost.is_empty() {
+        return Ok(receipt);
     }
+    let misfits = match reviews::ask(world, number, &lost).await {
+        Ok(misfits) => misfits,
+        Err(StepError::Permanent(reason)) => {
+            let nobody = |login: &String| Misfit {
+                login: login.clone(),
+                reason: reason.clone(),
+            };
+            lost.iter().map(nobody).collect()
+        }
+        Err(again) => return Err(again),
+    };
+    let asked = Asked::of(&lost, &misfits).reviewers;
+    if !asked.is_empty() {
+        receipt.push(format!(
+            "{} lost {} approval; a new review was asked for.",
+            asked.join(", "),
+            whose(&asked)
+        ));
+    }
+    receipt.extend(misfits.into_iter().map(|Misfit { login, reason }| {
+        format!("{login} lost an approval of #{number}; please ask again ({reason}).")
+    }));
     Ok(receipt)
 }
 
@@ -483,14 +495,15 @@ fn whose(people: &[String]) -> &'static str {
     if people.len() == 1 { "an" } else { "their" }
 }
 
-/// Who had approved and is now dismissed: the retarget did that.
+/// Who had approved and is now dismissed: the retarget did that. Who has approved anew, or wants changes by now, is not among them.
 fn lost_approvals(car: &Car, reviews: &[Review]) -> Vec<String> {
-    let dismissed = |approval: &&Approval| {
-        let now = reviews.iter().find(|review| review.id == approval.review);
-        now.is_some_and(|review| review.state == ReviewState::Dismissed)
+    let opinions = eligible::latest_opinions(reviews);
+    let dismissed = |user: &&String| {
+        let opinion = opinions.get(user.as_str());
+        opinion.is_some_and(|review| review.state == ReviewState::Dismissed)
     };
-    let lost = car.approvals.iter().filter(dismissed);
-    lost.map(|approval| approval.user.clone()).collect()
+    let approved = car.approvals.iter().map(|approval| &approval.user);
+    approved.filter(dismissed).cloned().collect()
 }
 
 /// What stands behind **approve_point_of_no_return**: the world looked at again, against the plan.
@@ -623,27 +636,37 @@ pub struct AskReviewersAgain {
     pub reviewers: Vec<String>,
 }
 
+impl AskReviewersAgain {
+    /// Who isn't asked at this time.
+    async fn missing(&self, world: &World) -> Result<Vec<String>, StepError> {
+        let requested = world.github.pull_request(self.number).await?.requested_reviewers;
+        let missing = self.reviewers.iter().filter(|login| !requested.contains(login));
+        Ok(missing.cloned().collect())
+    }
+}
+
 impl Step<World> for AskReviewersAgain {
     const KIND: &'static str = "ask_reviewers_again";
-    type Output = ();
+    /// `None` in journals from before it was written down.
+    type Output = Option<Asked>;
 
-    async fn run(&self, cx: &Context<'_, World>) -> Result<(), StepError> {
-        Ok(cx.world.github.request_reviewers(self.number, &self.reviewers).await?)
+    async fn run(&self, cx: &Context<'_, World>) -> Result<Option<Asked>, StepError> {
+        let misfits = match self.missing(cx.world).await?.as_slice() {
+            [] => Vec::new(),
+            missing => reviews::ask(cx.world, self.number, missing).await?,
+        };
+        Ok(Some(Asked::of(&self.reviewers, &misfits)))
     }
 
-    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<()>, StepError> {
-        let requested = cx.world.github.pull_request(self.number).await?.requested_reviewers;
-        Ok(self
-            .reviewers
-            .iter()
-            .all(|login| requested.contains(login))
-            .then_some(()))
+    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<Option<Asked>>, StepError> {
+        let all_asked = self.missing(cx.world).await?.is_empty();
+        Ok(all_asked.then(|| Some(Asked::of(&self.reviewers, &[]))))
     }
 }
 
 impl Compensate<World> for AskReviewersAgain {
     /// The review is wanted all the same once the pull request is back.
-    async fn compensate(&self, _: &Context<'_, World>, _: Option<()>) -> Result<Vec<String>, StepError> {
+    async fn compensate(&self, _: &Context<'_, World>, _: Option<Option<Asked>>) -> Result<Vec<String>, StepError> {
         Ok(Vec::new())
     }
 }

@@ -34,6 +34,7 @@ pub mod permits;
 pub mod post_deploy;
 pub mod progress;
 pub mod resolved;
+pub mod reviews;
 pub mod runbook;
 pub mod setup;
 pub mod stacked;

@@ -6,6 +6,7 @@ use serde_json::{Value, from_value};
 
 use super::deploy_pr::{Asked, DeployPr};
 use super::lock::Obstacle;
+use super::merge_prs::AskReviewersAgain;
 use super::post_deploy::{Found, Ran, Released};
 use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
@@ -16,7 +17,7 @@ use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
-use crate::saga::{Actor, Event, History, Outcome};
+use crate::saga::{Actor, Event, History, Outcome, Step};
 
 /// A deployment at one instant.
 #[derive(Clone, Debug, Serialize)]
@@ -748,7 +749,27 @@ fn remarks(history: &History) -> Vec<String> {
         .zip(green)
         .and_then(|(pr, green)| text::optional_red(&[(pr.number, green.red)]));
     let moved: Vec<String> = output(history, "merge_deploy_pr/stacked").unwrap_or_default();
-    misfits.iter().map(refused).chain(red).chain(moved).collect()
+    let again = history.steps().iter().flat_map(not_asked_again);
+    again
+        .chain(misfits.iter().map(refused))
+        .chain(red)
+        .chain(moved)
+        .collect()
+}
+
+/// Who couldn't be asked for the review that the retarget had cost.
+fn not_asked_again(step: &StepState) -> Vec<String> {
+    let StepPhase::Completed(output) = &step.phase else {
+        return Vec::new();
+    };
+    let asked: Option<Asked> = match step.kind == AskReviewersAgain::KIND {
+        true => from_value(output.clone()).ok().flatten(),
+        false => None,
+    };
+    let misfits = asked.map(|asked| asked.misfits).unwrap_or_default();
+    let number = &step.input["number"];
+    let refused = |misfit: String| format!("GitHub could not ask again about #{number}: {misfit}");
+    misfits.into_iter().map(refused).collect()
 }
 
 fn receipt(history: &History) -> Vec<ReceiptLine> {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use shipmate::deploy::view::View;
 use shipmate::sandbox::faults::{Kind, When};
-use shipmate::sandbox::github::knobs::Knobs;
+use shipmate::sandbox::github::knobs::{Dismissal, Knobs};
 use shipmate::sandbox::github::model::Whereabouts;
 use shipmate::sandbox::github::{Scenario, Scenarios};
 use shipmate::sandbox::play::REPO;
 use shipmate::sandbox::slack::{DEPLOYS, Workspace};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, has_button};
 
 async fn completes(scenario: impl Into<Scenarios>) -> Stage {
     let stage = Stage::on(scenario).await;
@@ -202,17 +202,74 @@ async fn dismissed_approvals_are_put_to_the_approver() {
         .await;
     stage.reads("#42: ana, dan").await;
     stage.ana().clicks("Ask reviewers again").await;
-    stage
-        .until("reviewers asked again", |workspace| {
-            let messages = workspace.messages.iter();
-            let questions = messages.filter(|message| message.text.contains("Point of no return"));
-            questions.count().ge(&2).then_some(())
-        })
-        .await;
+    is_asked_times(&stage, 2).await;
     assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["ana", "dan"]);
     stage.ben().clicks("Approve").await;
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    stage.closes().await;
+}
+
+/// The approval is asked for so many times; answers with the last question.
+async fn is_asked_times(stage: &Stage, times: usize) -> String {
+    stage
+        .until("the approval's next question", |workspace| {
+            let messages = workspace.messages.iter();
+            let mut questions = messages.filter(|message| message.text.contains("Point of no return"));
+            let last = questions.nth(times - 1)?;
+            has_button(last, "Approve").then(|| workspace.reads(last))
+        })
+        .await
+}
+
+/// Whose approval the retarget dismissed approves anew.
+async fn approve_anew(stage: &Stage) {
+    for number in [41, 42, 44, 47] {
+        let pull = stage.github().pull(REPO, number).await.unwrap();
+        for review in pull.reviews.iter().filter(|review| review.state == "DISMISSED") {
+            let again = stage.github().review(REPO, number, &review.user, "APPROVED");
+            again.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_approves_anew_is_dismissed_no_longer_and_who_can_not_be_asked_is_named() {
+    let stage = Stage::on(Scenario::Dismissals).await;
+    stage.github().knobs(|knobs| knobs.not_asked = vec!["dan".to_owned()]);
+    stage.plays_to("Approve").await;
+    stage.reads("#42: ana, dan").await;
+    stage.ana().clicks("Ask reviewers again").await;
+    stage
+        .reads("GitHub could not ask again about #42: dan: Reviews may only be requested from collaborators.")
+        .await;
+    is_asked_times(&stage, 2).await;
+    assert_eq!(stage.github().pull(REPO, 42).await.unwrap().requested, ["ana"]);
+    stage.github().knobs(|knobs| knobs.not_asked.clear());
+    approve_anew(&stage).await;
+    // What was approved was the list with dismissals: it is shown once more without them.
+    stage.ben().clicks("Approve").await;
+    let last = is_asked_times(&stage, 3).await;
+    assert!(!last.contains("dismissed these approvals"), "{last}");
+    stage.ben().clicks("Approve").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_abort_nobody_is_asked_who_has_approved_anew() {
+    let stage = Stage::on(Scenario::Dismissals).await;
+    stage.plays_to("Approve").await;
+    approve_anew(&stage).await;
+    // Else the way back would dismiss the new ones, too.
+    stage.github().knobs(|knobs| knobs.dismissal = Dismissal::None);
+    stage.ana().aborts("no").await;
+    stage.reads("#42 targets staging again.").await;
+    for number in [41, 42, 44, 47] {
+        let pull = stage.github().pull(REPO, number).await.unwrap();
+        assert_eq!(pull.requested, [""; 0], "#{number}");
+    }
     stage.closes().await;
 }
 

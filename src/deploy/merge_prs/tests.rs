@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Config;
+use crate::deploy::train::Approval;
 use crate::deploy::world::Thread;
 use crate::git::MockGit;
 use crate::github::{End, Error, ErrorKind, MockGitHub};
@@ -194,9 +195,8 @@ async fn githubs_refusal_is_quoted() {
     );
 }
 
-#[test]
-fn cars_are_sorted_out_by_the_rehearsal() {
-    let car = |number: u64| Car {
+fn car(number: u64) -> Car {
+    Car {
         number,
         title: String::new(),
         author: String::new(),
@@ -207,7 +207,46 @@ fn cars_are_sorted_out_by_the_rehearsal() {
         approvals: Vec::new(),
         issues: Vec::new(),
         opened_at: None,
+    }
+}
+
+#[test]
+fn an_approval_is_lost_until_its_reviewer_says_something_new() {
+    use ReviewState::{Approved, ChangesRequested, Commented, Dismissed};
+    let review = |id: u64, state| Review {
+        id,
+        user: Some("dan".to_owned()),
+        state,
+        commit_id: None,
+        submitted_at: None,
     };
+    let car = Car {
+        approvals: vec![Approval {
+            review: 1,
+            user: "dan".to_owned(),
+        }],
+        ..car(7)
+    };
+    // In place, or by one more review.
+    for dismissed in [
+        vec![review(1, Dismissed)],
+        vec![review(1, Approved), review(2, Dismissed)],
+    ] {
+        let then = |later: &[ReviewState]| {
+            let later = later.iter().map(|&state| review(3, state));
+            lost_approvals(&car, &dismissed.iter().cloned().chain(later).collect::<Vec<_>>())
+        };
+        assert_eq!(then(&[]), ["dan"]);
+        assert_eq!(then(&[Commented]), ["dan"]);
+        assert_eq!(then(&[Approved]), [""; 0]);
+        assert_eq!(then(&[ChangesRequested]), [""; 0], "nothing to ask for: it was said");
+        assert_eq!(then(&[Approved, Dismissed]), ["dan"]);
+    }
+    assert_eq!(lost_approvals(&car, &[review(1, Approved)]), [""; 0]);
+}
+
+#[test]
+fn cars_are_sorted_out_by_the_rehearsal() {
     let verdicts = [
         CarVerdict::Clean {
             number: 1,

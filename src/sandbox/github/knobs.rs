@@ -18,6 +18,8 @@ pub struct Knobs {
     pub node_lag: u32,
     /// So many merges are answered with "Base branch was modified".
     pub base_modified: u32,
+    /// These may review, and can't be asked to: they have their access by a role of the organisation alone.
+    pub not_asked: Vec<String>,
     /// The next merges are refused with these statuses and messages, in order.
     pub merge_refusals: VecDeque<(u16, String)>,
     /// What a changed base does to approvals.

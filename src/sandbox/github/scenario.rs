@@ -19,7 +19,7 @@
 //! | base deletion closes; reopening is refused | always | | `bases` |
 //! | a merged head is deleted: children move or close | `delete_head` | `stacked` | `bases` |
 //! | auto-merge fires after a retarget; `disablePullRequestAutoMerge` | `auto_merge_fires`, `edit_pull` | `auto-merge` | `bases` |
-//! | 422 on opening; bodies that are too long; reviewers all or none | always | | `reviewers` |
+//! | 422 on opening; bodies that are too long; reviewers all or none | always, `not_asked` | | `reviewers` |
 //! | rows of lists lack `mergeable`, `merged`; `head=` needs its owner | always | | `pages` |
 //! | `Link` by `/repositories/ID`; pages shift | always, `close` | | `pages` |
 //! | checks late, in two waves, red, none; none for conflicts; pending status over nothing | `checks_late`, `second_wave`, `failing_check`, `no_checks`, `set_check`, `set_status` | `check-waves`, `failing-checks`, `no-checks` | `ci` |

@@ -382,7 +382,10 @@ pub fn ask(cx: &Cx<'_>, model: &mut Model, number: u64) -> Answer {
     let teams = cx.body["team_reviewers"]
         .as_array()
         .is_some_and(|teams| !teams.is_empty());
-    let known = |login: &String| matches!(login.as_str(), "ana" | "ben" | "chloe" | "dan" | "eve");
+    let not_asked = cx.knobs(|knobs| knobs.not_asked.clone());
+    let known = |login: &String| {
+        matches!(login.as_str(), "ana" | "ben" | "chloe" | "dan" | "eve") && !not_asked.contains(login)
+    };
     if teams || !logins.iter().all(known) {
         let message = format!(
             "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a collaborator of the {} repository.",
