@@ -46,7 +46,7 @@ impl PostDeployLink {
             }
             cx.report(&Progress::NoRun {
                 workflow: self.workflow.clone(),
-                deadline: cx.first_started() + delta(watchdog),
+                deadline: cx.began() + delta(watchdog),
             })
             .await?;
             poll.pause(cx).await?;
@@ -176,7 +176,7 @@ impl Step<World> for WatchDeployRun {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Ran, StepError> {
         let limit = cx.world.project.timeouts.deploy_run;
-        let deadline = cx.first_started() + delta(limit);
+        let deadline = cx.began() + delta(limit);
         let mut poll = Poll::new(&cx.world.project);
         let mut followed = None;
         loop {
@@ -314,7 +314,7 @@ impl Step<World> for WaitForRelease {
             }
             cx.report(&Progress::Release {
                 tag: self.tag.clone(),
-                deadline: cx.first_started() + delta(limit),
+                deadline: cx.began() + delta(limit),
             })
             .await?;
             poll.pause(cx).await?;

@@ -655,7 +655,7 @@ fn current(history: &History) -> Option<Current> {
             Some(line) if line.name == "approve_point_of_no_return" => "comparing the plan with GitHub",
             _ => "tidying up",
         },
-        since: busy.first_started,
+        since: busy.round_began.unwrap_or(busy.last_event),
         retrying: match &busy.phase {
             StepPhase::Failed {
                 error,

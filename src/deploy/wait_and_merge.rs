@@ -51,7 +51,7 @@ impl Step<World> for WaitForCi {
             let red = ci::red(&checks).optional;
             cx.report(&Progress::Checks {
                 checks,
-                deadline: cx.first_started() + delta(project.timeouts.ci),
+                deadline: cx.began() + delta(project.timeouts.ci),
             })
             .await?;
             let since = match &stable {
@@ -143,7 +143,7 @@ impl Step<World> for WaitForApproval {
             cx.report(&Progress::Approval {
                 reviewers: self.reviewers.clone(),
                 changes_requested,
-                deadline: cx.first_started() + delta(timeouts.approval),
+                deadline: cx.began() + delta(timeouts.approval),
             })
             .await?;
             if overdue(cx, timeouts.approval) {

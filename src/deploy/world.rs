@@ -164,7 +164,7 @@ impl Poll {
     }
 }
 
-/// Whether this step has been at it for longer than that, restarts included.
+/// Whether this step has been at it for longer than that, restarts included, since it began or a person told it to try again.
 pub fn overdue<W>(cx: &Context<'_, W>, limit: Duration) -> bool {
-    cx.now() - cx.first_started() > TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)
+    cx.now() - cx.began() > TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)
 }

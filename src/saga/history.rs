@@ -41,8 +41,11 @@ pub struct StepState {
     pub failures: u32,
     /// How often it has failed for good: each time a person is asked, or everything is undone.
     pub given_up: u32,
-    /// When the first attempt was started: deadlines count from here.
+    /// When the first attempt was started.
     pub first_started: DateTime<Utc>,
+    /// When the present round began, with its first attempt; `None` between a failure for good and the next try. Deadlines count from here,
+    /// so that whoever presses *Retry* after a wait that took too long gets the whole wait again.
+    pub round_began: Option<DateTime<Utc>>,
     /// When the last event about it came.
     pub last_event: DateTime<Utc>,
     /// The last progress.
@@ -156,6 +159,7 @@ impl History {
                     let step = &mut self.steps[index];
                     step.attempts = *attempt;
                     step.last_event = at;
+                    step.round_began.get_or_insert(at);
                     step.phase = StepPhase::Started;
                 } else {
                     self.step_index.insert(key.clone(), self.steps.len());
@@ -168,6 +172,7 @@ impl History {
                         failures: 0,
                         given_up: 0,
                         first_started: at,
+                        round_began: Some(at),
                         last_event: at,
                         progress: None,
                         phase: StepPhase::Started,
@@ -189,6 +194,7 @@ impl History {
                     None => {
                         step.failures = 0;
                         step.given_up += 1;
+                        step.round_began = None;
                     }
                 }
                 step.phase = StepPhase::Failed {

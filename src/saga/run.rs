@@ -406,16 +406,13 @@ impl<W: Send + Sync + 'static> Saga<W> {
         }
     }
 
-    fn context<'a>(&'a self, key: &'a str) -> Context<'a, W> {
-        let first_started = self
-            .history()
-            .step(key)
-            .map_or_else(|| self.core.journal.clock().now(), |state| state.first_started);
+    pub(super) fn context<'a>(&'a self, key: &'a str) -> Context<'a, W> {
+        let began = self.history().step(key).and_then(|state| state.round_began);
         Context {
             world: &self.world,
             core: &self.core,
             key,
-            first_started,
+            began: began.unwrap_or_else(|| self.core.journal.clock().now()),
         }
     }
 

@@ -78,7 +78,7 @@ pub struct Context<'a, W> {
     pub world: &'a W,
     pub(super) core: &'a Core,
     pub(super) key: &'a str,
-    pub(super) first_started: DateTime<Utc>,
+    pub(super) began: DateTime<Utc>,
 }
 
 impl<W> Context<'_, W> {
@@ -97,9 +97,10 @@ impl<W> Context<'_, W> {
         self.core.journal.clock().now()
     }
 
-    /// When this step's first attempt began, restarts included.
-    pub fn first_started(&self) -> DateTime<Utc> {
-        self.first_started
+    /// When this step was begun: at its first attempt, or at the first one since a person told it to try again. Neither a restart nor a retry
+    /// by itself moves it.
+    pub fn began(&self) -> DateTime<Utc> {
+        self.began
     }
 
     /// Shows how far the step is. Journaled only when it says something new.

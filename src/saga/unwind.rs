@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 use super::history::{Compensation, StepPhase, StepState};
 use super::journal::{Effect, Event};
 use super::run::{Saga, Stop, attempt_span};
-use super::step::{Context, Registry, StepError};
+use super::step::{Registry, StepError};
 use crate::requests;
 
 impl<W: Send + Sync + 'static> Saga<W> {
@@ -64,12 +64,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
             let started = Event::CompensationStarted { key: key.clone() };
             self.core.journal.append(started).await?;
         }
-        let context = Context {
-            world: &*self.world,
-            core: &self.core,
-            key: &step.key,
-            first_started: step.first_started,
-        };
+        let context = self.context(&step.key);
         let mut failed = 0;
         let error = loop {
             if self.core.drain.is_cancelled() {

@@ -2,17 +2,20 @@
 //! them.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shipmate::saga::{Clock, Outcome};
+use serde_json::from_value;
+use shipmate::saga::{Clock, History, Outcome};
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::play::REPO;
 
-use crate::stage::Stage;
+use crate::stage::{LIMIT, Stage};
 
 /// A stage at this time, which passes from then on; the question is open.
 async fn at(time: &str, label: &str) -> Stage {
-    let time: DateTime<Utc> = time.parse().unwrap();
-    let mut stage = Stage::empty(Scenario::Happy, |_| {}).await;
-    stage.clock = Clock::manual(time);
+    on(Stage::empty(Scenario::Happy, |_| {}).await, time, label).await
+}
+
+async fn on(mut stage: Stage, time: &str, label: &str) -> Stage {
+    stage.clock = Clock::manual(time.parse().unwrap());
     stage.lets_time_pass();
     stage.boot().await;
     stage.plays_to(label).await;
@@ -88,6 +91,41 @@ async fn a_clock_set_back_or_forward_within_the_deadline_changes_nothing() {
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
     let history = stage.journal("web-1").history();
     assert_eq!(history.outcome(), Some(Outcome::Completed));
+    stage.closes().await;
+}
+
+/// Until the checks are waited for with a deadline that is still to come.
+async fn waits_for_checks(stage: &Stage) {
+    let journal = stage.journal("web-1");
+    let in_time = |history: &History| {
+        let progress = history.step("wait_for_ci")?.progress.as_ref()?;
+        let deadline: DateTime<Utc> = from_value(progress["deadline"].clone()).ok()?;
+        (deadline > stage.clock.now()).then_some(())
+    };
+    let waits = tokio::time::timeout(LIMIT, journal.wait_for(in_time)).await;
+    waits.expect("a deadline that is to come");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_of_a_wait_that_took_too_long_waits_as_long_again() {
+    // The third check is required, and doesn't come.
+    let stage = Stage::empty(Scenario::Protected, |_| {}).await;
+    stage.github().knobs(|knobs| knobs.second_wave = u32::MAX);
+    let mut stage = on(stage, MORNING, "").await;
+    waits_for_checks(&stage).await;
+    stage.clock.advance(hours(2));
+    stage.reads("are not done after 1h").await;
+    stage.sees("Retry").await;
+    stage.clock.advance(hours(1));
+    stage.ben().clicks("Retry").await;
+    waits_for_checks(&stage).await;
+    stage.restart().await;
+    stage.clock.advance(TimeDelta::minutes(50));
+    stage.github().knobs(|knobs| knobs.second_wave = 0);
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    let history = stage.journal("web-1").history();
+    assert!(history.checkpoint("attention/wait_for_ci/2").is_none(), "asked once");
     stage.closes().await;
 }
 

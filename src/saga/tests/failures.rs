@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::saga::history::{Compensation, StepPhase};
 use crate::saga::retry::RetryPolicy;
-use crate::saga::{Event, Outcome, StepError};
+use crate::saga::{Event, History, Outcome, StepError};
 
-use super::toy::{End, Fault, Stage, ana, events, sees, sees_end, sees_open, settles};
+use super::toy::{End, Fault, Stage, ana, events, noon, sees, sees_end, sees_open, settles};
 
 const BEFORE_PIVOT: [&str; 2] = ["create_branch", "push_branch"];
 const PIVOTS: [&str; 2] = ["merge/1", "merge/2"];
@@ -137,6 +137,40 @@ async fn after_the_pivot_a_person_retries() {
         history.checkpoint("attention/announce/1").unwrap().choices,
         ["retry", "stop"]
     );
+}
+
+#[tokio::test]
+async fn a_persons_retry_begins_the_step_anew_and_neither_a_restart_nor_a_retry_by_itself_does() {
+    let mut stage = Stage::new();
+    stage.retry.base = Duration::from_secs(60);
+    stage.retry.max = stage.retry.base;
+    let transient = || Fault::Before(StepError::transient("503"));
+    for fault in [transient(), Fault::Before(permanent()), transient(), transient()] {
+        stage.outside.fault("announce", fault);
+    }
+    let minutes = |minutes| noon() + TimeDelta::minutes(minutes);
+    let began = |history: &History| history.step("announce").unwrap().round_began;
+    let failed = |times| move |history: &History| (history.step("announce")?.failures == times).then_some(());
+    let process = stage.process();
+    let journal = process.start(json!({ "unattended": true })).await;
+    sees(&journal, "the first failure", failed(1)).await;
+    assert_eq!(began(&journal.history()), Some(noon()));
+    stage.clock.advance(TimeDelta::minutes(1));
+    let question = sees_open(&journal, "attention/announce/1").await;
+    assert_eq!(began(&journal.history()), None, "nobody waits for it");
+    stage.clock.advance(TimeDelta::minutes(59));
+    process.decide(&journal, &question.key, "retry").await.unwrap();
+    sees(&journal, "the failure of the second round", failed(1)).await;
+    assert_eq!(began(&journal.history()), Some(minutes(60)));
+    process.drains().await;
+
+    let journal = stage.process().recover();
+    stage.clock.advance(TimeDelta::minutes(1));
+    sees(&journal, "one more failure", failed(2)).await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    assert_eq!(sees_end(&journal).await, Outcome::Completed);
+    assert_eq!(began(&journal.history()), Some(minutes(60)));
+    assert_eq!(journal.history().step("announce").unwrap().first_started, noon());
 }
 
 #[tokio::test]
