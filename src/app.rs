@@ -146,9 +146,12 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
         stop.clone(),
     );
     let projector = tokio::spawn(projector.run());
-    let retain = config.history.keep as usize * config.projects.len();
     tokio::spawn(keep_metrics_up(stop.clone()));
-    tokio::spawn(housekeeping::keep_house(engine.clone(), retain, stop.clone()));
+    tokio::spawn(housekeeping::keep_house(
+        engine.clone(),
+        config.history.keep as usize,
+        stop.clone(),
+    ));
     if let Some(traces) = &config.traces {
         let collector = Collector::new(traces, secrets.otlp_headers.as_ref())?;
         tokio::spawn(Tracer::new(engine.clone(), collector).run(stop.clone()));

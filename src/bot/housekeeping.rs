@@ -17,10 +17,10 @@ const ROUND: Duration = Duration::from_secs(600);
 /// Ids forgotten in one commit.
 const AT_ONCE: usize = 500;
 
-/// Keeps house until told to stop.
-pub async fn keep_house(engine: Engine<Deployments>, retain: usize, stop: CancellationToken) {
+/// Keeps house until told to stop; `keep` ended deployments of each project stay.
+pub async fn keep_house(engine: Engine<Deployments>, keep: usize, stop: CancellationToken) {
     loop {
-        if let Err(error) = round(&engine, retain).await {
+        if let Err(error) = round(&engine, keep).await {
             tracing::warn!(%error, "housekeeping failed; the next round tries again");
         }
         tokio::select! {
@@ -34,7 +34,7 @@ pub async fn keep_house(engine: Engine<Deployments>, retain: usize, stop: Cancel
 ///
 /// # Errors
 /// If the store fails.
-pub async fn round(engine: &Engine<Deployments>, retain: usize) -> Result<(), StoreError> {
+pub async fn round(engine: &Engine<Deployments>, keep: usize) -> Result<(), StoreError> {
     let store = engine.store();
     let oldest = engine.clock().now() - REMEMBERED;
     let old = |value: &serde_json::Value| {
@@ -48,7 +48,7 @@ pub async fn round(engine: &Engine<Deployments>, retain: usize) -> Result<(), St
     for some in forgotten.chunks(AT_ONCE) {
         store.commit(some.to_vec()).await?;
     }
-    engine.retire(retain).await?;
+    engine.retire(keep).await?;
     let kept: std::collections::HashSet<String> = store.heads().into_iter().map(|head| head.saga).collect();
     let posted = store.scan("posted/")?.into_iter().map(|(key, _)| key);
     let orphans = posted.filter(|key| key.strip_prefix("posted/").is_some_and(|id| !kept.contains(id)));

@@ -22,6 +22,7 @@ use crate::deploy::stats::{Run, Stats};
 use crate::deploy::text;
 use crate::deploy::train::Plan;
 use crate::deploy::view::View;
+use crate::saga::engine::project_of;
 use crate::saga::store::Op;
 use crate::saga::{Actor, Engine};
 use crate::slack::{Ack, Content, Handler, Inbound, Respond, Slack};
@@ -213,7 +214,7 @@ impl Bot {
     fn stats(&self, project: &Project) -> Result<Told, String> {
         let mut runs = Vec::new();
         for head in self.engine().store().heads() {
-            if is_of(&head.saga, project)
+            if project_of(&head.saga) == Some(&project.name)
                 && let Some(journal) = self.engine().journal(&head.saga).map_err(|error| error.to_string())?
             {
                 let history = journal.history();
@@ -231,7 +232,7 @@ impl Bot {
             if views.len() == count {
                 break;
             }
-            if !is_of(&head.saga, project) {
+            if project_of(&head.saga) != Some(&project.name) {
                 continue;
             }
             let journal = self.engine().journal(&head.saga).map_err(|error| error.to_string())?;
@@ -344,13 +345,6 @@ impl Bot {
             tracing::warn!(%error, "an answer did not reach its person");
         }
     }
-}
-
-/// Ids are the project's name and a number.
-fn is_of(deployment: &str, project: &Project) -> bool {
-    deployment
-        .rsplit_once('-')
-        .is_some_and(|(name, _)| name == project.name)
 }
 
 fn help(complaint: Option<&str>) -> Content {

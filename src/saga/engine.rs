@@ -202,7 +202,7 @@ impl<F: Workflow> Engine<F> {
         let counter = format!("count/{project}");
         let number = self.inner.store.get(&counter).map_err(StartError::Store)?;
         let number = number.and_then(|value| value.as_u64()).unwrap_or(0) + 1;
-        let id = format!("{project}-{number}");
+        let id = numbered(project, number);
         let journal = Journal::new(&id, self.inner.store.clone(), self.inner.clock.clone(), Vec::new());
         let mut ops = also;
         ops.push(Op::Claim {
@@ -602,18 +602,22 @@ impl<F: Workflow> Engine<F> {
         }
     }
 
-    /// Forgets ended sagas' handles and takes ended journals beyond the newest `retain` out of the store.
+    /// Forgets ended sagas' handles and takes ended journals out of the store, but for the newest `keep` of each project.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn retire(&self, retain: usize) -> Result<(), StoreError> {
+    pub async fn retire(&self, keep: usize) -> Result<(), StoreError> {
         self.sagas()
             .retain(|_, handle| handle.journal.history().outcome().is_none());
-        let heads = self.inner.store.heads();
-        let surplus = heads.len().saturating_sub(retain);
-        for head in heads.into_iter().take(surplus) {
-            let running = self.sagas().contains_key(&head.saga);
-            if !running {
+        let mut ended: HashMap<Option<String>, usize> = HashMap::new();
+        // Newest first: one that has only just started may not have its handle yet.
+        for head in self.inner.store.heads().into_iter().rev() {
+            if self.sagas().contains_key(&head.saga) {
+                continue;
+            }
+            let ended = ended.entry(project_of(&head.saga).map(str::to_owned)).or_default();
+            *ended += 1;
+            if *ended > keep {
                 self.inner.store.retire(&head.saga).await?;
             }
         }
@@ -639,6 +643,16 @@ enum Finish {
 
 fn lock(project: &str) -> String {
     format!("{LOCK}{project}")
+}
+
+/// The id of a project's n-th saga.
+fn numbered(project: &str, number: u64) -> String {
+    format!("{project}-{number}")
+}
+
+/// The project of a saga by its id, where a whole journal would have to be read for it.
+pub fn project_of(id: &str) -> Option<&str> {
+    id.rsplit_once('-').map(|(project, _)| project)
 }
 
 /// The question about the saga itself that waits for a person now.

@@ -280,8 +280,25 @@ async fn sixty_four_sagas_side_by_side() {
     assert_eq!(stage.outside.standing().len(), 64 * 5);
     assert!(stage.outside.standing().values().all(|&times| times == 1));
     process.drains().await;
-    process.engine.retire(10).await.unwrap();
-    assert_eq!(stage.data.heads().len(), 10);
+}
+
+#[tokio::test]
+async fn each_project_keeps_its_newest_ended_sagas() {
+    let stage = Stage::new();
+    let process = stage.process();
+    let start = async |project: &str, input| {
+        let id = process.engine.start(project, ana(), input, Vec::new()).await.unwrap();
+        process.engine.journal(&id).unwrap().unwrap()
+    };
+    for project in ["quiet-one", "busy", "busy", "busy"] {
+        let journal = start(project, json!({ "unattended": true })).await;
+        assert_eq!(sees_end(&journal).await, Outcome::Completed);
+        stage.clock.advance(TimeDelta::seconds(1));
+    }
+    sees_open(&start("busy", json!({})).await, "approve").await;
+    process.engine.retire(2).await.unwrap();
+    let kept: Vec<String> = stage.data.heads().into_iter().map(|head| head.saga).collect();
+    assert_eq!(kept, ["quiet-one-1", "busy-2", "busy-3", "busy-4"]);
 }
 
 /// The real store can be opened again once a drained engine is gone: nothing leaks a task that holds it.
