@@ -227,34 +227,29 @@ impl Projector {
             Some(Slot { ts: None, .. }) => self.find(view, thread.clone(), &metadata).await?,
             None => None,
         };
-        let edited = match &standing {
-            Some(ts) => {
-                let unknown = Slot {
-                    ts: Some(ts.clone()),
-                    digest: 0,
-                };
-                posted.slots.insert(message.slot.clone(), unknown);
-                self.update(view, ts, message.content.clone(), metadata.clone()).await?
+        if let Some(ts) = standing {
+            let unknown = Slot {
+                ts: Some(ts.clone()),
+                digest: 0,
+            };
+            posted.slots.insert(message.slot.clone(), unknown);
+            let edited = self.update(view, &ts, message.content.clone(), metadata.clone());
+            if let Updated::Done = edited.await? {
+                posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
+                return Ok(self.slots.write(&view.id, posted).await?);
             }
-            None => Updated::Gone,
-        };
-        let ts = match (standing, edited) {
-            (Some(ts), Updated::Done) => ts,
-            _ => {
-                posted.slots.insert(message.slot.clone(), Slot::default());
-                self.slots.write(&view.id, posted).await?;
-                let post = Post {
-                    channel: view.channel.clone(),
-                    thread,
-                    content: message.content,
-                    metadata: Some(metadata),
-                };
-                self.slack.post(post).await.map_err(Halt::Slack)?
-            }
-        };
-        posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
+        }
+        posted.slots.insert(message.slot.clone(), Slot::default());
         self.slots.write(&view.id, posted).await?;
-        Ok(())
+        let post = Post {
+            channel: view.channel.clone(),
+            thread,
+            content: message.content,
+            metadata: Some(metadata),
+        };
+        let ts = self.slack.post(post).await.map_err(Halt::Slack)?;
+        posted.slots.insert(message.slot, Slot { ts: Some(ts), digest });
+        Ok(self.slots.write(&view.id, posted).await?)
     }
 
     /// Edits a message that stands, or says that somebody deleted it.

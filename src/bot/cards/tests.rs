@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
+use crate::deploy::begin::Wish;
 use crate::deploy::train::{Car, Excluded, Reason, VersionPlan};
 use crate::deploy::version::Bump;
-use crate::deploy::{Request, write_request};
+use crate::deploy::write_request;
 use crate::github::MergeMethod;
 use crate::saga::{Actor, Effect, Event, History, Outcome, Record};
 
@@ -25,14 +26,7 @@ fn history(events: Vec<Event>) -> History {
 fn started(checklist: Vec<String>) -> Event {
     let mut project = Config::parse(CONFIG, "sandbox.toml").unwrap().projects.remove(0);
     project.checklist = checklist;
-    let request = Request {
-        bump: Bump::By(project.bump),
-        project,
-        selection: crate::deploy::train::Selection::default(),
-        override_reason: None,
-        passed: Vec::new(),
-        queued: None,
-    };
+    let request = Wish::default().of(&project, Vec::new());
     Event::SagaStarted {
         workflow_version: 1,
         project: "web".to_owned(),
@@ -455,7 +449,6 @@ fn lock_by(reason: &str) -> crate::deploy::lock::Lock {
 /// Every answer to one person, over one set of texts.
 fn answers_over(texts: &[String]) -> Vec<Content> {
     use crate::bot::answers::{self, MayOverride};
-    use crate::deploy::begin::Wish;
     use crate::deploy::lock::{Obstacle, Turn};
 
     let config = Config::parse(CONFIG, "sandbox.toml").unwrap();
@@ -590,7 +583,7 @@ proptest! {
         let config = Config::parse(CONFIG, "sandbox.toml").unwrap();
         let plan = plan(&texts, texts.len());
         let lock = crate::deploy::lock::Obstacle::Locked(lock_by(&texts.join(" ")));
-        let wish = crate::deploy::begin::Wish { override_reason: Some(texts.join(" ")), ..Default::default() };
+        let wish = Wish { override_reason: Some(texts.join(" ")), ..Default::default() };
         for plan in [None, Some(&plan)] {
             let dialogue = crate::bot::modals::start(&config.projects[0], &wish, plan, std::slice::from_ref(&lock));
             prop_assert_eq!(broken_view(&dialogue, 100), None);

@@ -7,9 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::config::Config;
-use crate::deploy::train::Selection;
-use crate::deploy::version::Bump;
-use crate::deploy::{Request, write_request};
+use crate::deploy::begin::Wish;
+use crate::deploy::write_request;
 use crate::saga::retry::RetryPolicy;
 use crate::saga::store::{Memory, Op, Store};
 use crate::saga::{Actor, Clock, Event, Record};
@@ -20,15 +19,7 @@ const ID: &str = "web-1";
 /// A deployment that asks something, and whoever shows it.
 async fn shown_by(slack: MockSlack) -> (Projector, Journal) {
     let config = Config::parse(include_str!("../../../config/sandbox.toml"), "sandbox.toml").unwrap();
-    let project = config.projects[0].clone();
-    let request = Request {
-        bump: Bump::By(project.bump),
-        selection: Selection::default(),
-        override_reason: None,
-        passed: Vec::new(),
-        queued: None,
-        project,
-    };
+    let request = Wish::default().of(&config.projects[0], Vec::new());
     let events = [
         Event::SagaStarted {
             workflow_version: 1,

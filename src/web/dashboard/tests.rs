@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::*;
+use crate::deploy::begin::Wish;
 use crate::deploy::people::People;
-use crate::deploy::train::{Car, Plan, Selection, VersionPlan};
-use crate::deploy::version::Bump;
-use crate::deploy::{Request, write_request};
+use crate::deploy::train::{Car, Plan, VersionPlan};
+use crate::deploy::write_request;
 use crate::github::MergeMethod;
 use crate::saga::retry::RetryPolicy;
 use crate::saga::store::{Memory, Op, Store};
@@ -106,15 +106,7 @@ impl Stage {
     }
 
     fn started(&self, project: &str, by: &str) -> Event {
-        let project = self.config.project(project).unwrap().clone();
-        let request = Request {
-            bump: Bump::By(project.bump),
-            selection: Selection::default(),
-            override_reason: None,
-            passed: Vec::new(),
-            queued: None,
-            project,
-        };
+        let request = Wish::default().of(self.config.project(project).unwrap(), Vec::new());
         Event::SagaStarted {
             workflow_version: 1,
             project: request.project.name.clone(),
