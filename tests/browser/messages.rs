@@ -117,8 +117,7 @@ async fn what_is_said_of_a_deployment() {
     channel.presses("Only comment").await;
     channel.sees("Commenting chosen").await;
     channel.ticks("Watch the error rate for 15 minutes").await;
-    channel.ticks("Tell support what is new").await;
-    channel.sees("completed").await;
+    channel.ticks_the_last("Tell support what is new").await;
     for (typed, answered) in [
         ("/deploy history", "completed ·"),
         ("/deploy stats", "Deployment frequency"),

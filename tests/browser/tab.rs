@@ -17,7 +17,7 @@ use chromiumoxide::page::ScreenshotParams;
 use serde_json::{Value, json};
 
 /// Longer than anything takes on a busy machine; a wait that passes has found a bug.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What every wait and every click is made of.
 const EYES: &str = include_str!("eyes.js");
@@ -147,6 +147,12 @@ impl Tab {
     pub async fn ticks(&self, item: &str) {
         self.presses(&format!("Done: {item}")).await;
         self.finds("ticked", item).await;
+    }
+
+    /// Ticks the last open box. The checklist is done with it and goes, perhaps before anybody has seen the tick.
+    pub async fn ticks_the_last(&self, item: &str) {
+        self.presses(&format!("Done: {item}")).await;
+        self.sees("completed").await;
     }
 
     /// Types into the field with this label.
