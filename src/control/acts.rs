@@ -180,7 +180,7 @@ impl State {
         self.decide(by, id, decision).await
     }
 
-    /// The desk's refusal in this medium's words; it stands in the journal of what runs.
+    /// The desk's refusal in this medium's words.
     fn refusal(&self, project: &Project, by: &Actor, why: decide::Refusal) -> Refusal {
         match why {
             decide::Refusal::MayNot { what, setting, holders } => {

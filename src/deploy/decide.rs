@@ -143,7 +143,7 @@ impl Desk {
             return Err(Refusal::Stale);
         }
         let (journal, view, project) = self.found(about.deployment)?;
-        self.permit(project, &view, chosen, about.by, about.key).await?;
+        self.permit(project, (&journal, &view), chosen, &about).await?;
         let question = view.questions.iter().find(|question| question.key == about.key);
         if chosen == choice::APPROVE {
             same_plan(question, about.digest)?;
@@ -169,7 +169,7 @@ impl Desk {
     /// Why it wasn't taken.
     pub async fn edit(&self, about: About<'_>, selection: &Selection, also: Vec<Op>) -> Result<(), Refusal> {
         let (journal, view, project) = self.found(about.deployment)?;
-        self.permit(project, &view, choice::EDIT, about.by, about.key).await?;
+        self.permit(project, (&journal, &view), choice::EDIT, &about).await?;
         let by = about.by.clone();
         let decided = self
             .engine
@@ -178,7 +178,13 @@ impl Desk {
     }
 
     /// Whether this person may choose that; a refusal is noted in the journal.
-    async fn permit(&self, project: &Project, view: &View, chosen: &str, by: &Actor, key: &str) -> Result<(), Refusal> {
+    async fn permit(
+        &self,
+        project: &Project,
+        (journal, view): (&Journal, &View),
+        chosen: &str,
+        &About { by, key, .. }: &About<'_>,
+    ) -> Result<(), Refusal> {
         let permissions = &project.permissions;
         let permit = permits::to_decide(permissions, chosen);
         let refusal = match Refusal::of(permit, self.member(by, permit.holders).await) {
@@ -186,8 +192,7 @@ impl Desk {
             None if permits::wants_another(permissions, view, chosen, by) => Refusal::TwoPeople(permissions.clone()),
             None => return Ok(()),
         };
-        self.note(project, by, &format!("{chosen} {key}"), &refusal).await;
-        Err(refusal)
+        Err(note(journal, by, &format!("{chosen} {key}"), refusal).await)
     }
 
     /// Whether this person is among those; user groups count in Slack only.
@@ -203,7 +208,7 @@ impl Desk {
         }
     }
 
-    /// Whether this person has a permission; a refusal is noted in the journal of what runs.
+    /// Whether this person has a permission in a project; a refusal is noted in the journal of what runs.
     ///
     /// # Errors
     /// If they haven't.
@@ -211,8 +216,21 @@ impl Desk {
         let Some(refusal) = Refusal::of(permit, self.member(by, permit.holders).await) else {
             return Ok(());
         };
-        self.note(project, by, permit.what, &refusal).await;
-        Err(refusal)
+        match self.engine.running(&project.name) {
+            Ok(Some(journal)) => Err(note(&journal, by, permit.what, refusal).await),
+            _ => {
+                tracing::info!(?by, what = permit.what, project = project.name, "refused");
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether this person has a permission about a deployment; a refusal is noted in its journal, and in that of no other that runs.
+    async fn permitted_about(&self, journal: &Journal, by: &Actor, permit: Permit<'_>) -> Result<(), Refusal> {
+        match Refusal::of(permit, self.member(by, permit.holders).await) {
+            Some(refusal) => Err(note(journal, by, permit.what, refusal).await),
+            None => Ok(()),
+        }
     }
 
     /// Asks to undo everything, if this person may and it isn't too late.
@@ -227,7 +245,7 @@ impl Desk {
         also: Vec<Op>,
     ) -> Result<(), Refusal> {
         let (journal, _, project) = self.found(deployment)?;
-        self.permitted(project, by, permits::to_abort(&project.permissions))
+        self.permitted_about(&journal, by, permits::to_abort(&project.permissions))
             .await?;
         match self.engine.abort(&journal, by.clone(), reason, also).await {
             Err(AppendError::Refused(why)) => Err(Refusal::TooLate(why)),
@@ -244,27 +262,31 @@ impl Desk {
         let (journal, _, project) = self.found(deployment)?;
         let holders = tickers(&project.permissions);
         let permit = permits::either(&holders, "tick the checklist");
-        self.permitted(project, by, permit).await?;
+        self.permitted_about(&journal, by, permit).await?;
         settled(
             self.engine
                 .signal(&journal, CHECKLIST, by.clone(), json!(tick), also)
                 .await,
         )
     }
+}
 
-    async fn note(&self, project: &Project, by: &Actor, what: &str, refusal: &Refusal) {
-        if let Ok(Some(journal)) = self.engine.running(&project.name) {
-            let refused = Event::Refused {
-                by: by.clone(),
-                what: what.to_owned(),
-                why: text::refusal(refusal, Medium::Plain),
-            };
-            if let Err(error) = journal.append(refused).await {
-                tracing::error!(%error, "a refusal can't be noted");
-            }
-        }
-        tracing::info!(?by, what, project = project.name, "refused");
+/// Writes a refusal into the journal of the deployment that it is about; nothing is added to one that has ended.
+async fn note(journal: &Journal, by: &Actor, what: &str, refusal: Refusal) -> Refusal {
+    let refused = Event::Refused {
+        by: by.clone(),
+        what: what.to_owned(),
+        why: text::refusal(&refusal, Medium::Plain),
+    };
+    let noted = journal.append_if(Vec::new(), |history| match history.outcome() {
+        Some(_) => Err(()),
+        None => Ok(refused),
+    });
+    if let Err(AppendError::Store(error)) = noted.await {
+        tracing::error!(%error, "a refusal can't be noted");
     }
+    tracing::info!(?by, what, deployment = journal.id(), "refused");
+    refusal
 }
 
 /// Who may tick the checklist, and nudge.

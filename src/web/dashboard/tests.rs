@@ -407,6 +407,23 @@ async fn who_may_not_is_refused_with_the_sentence_of_slack_and_it_is_journaled()
 }
 
 #[tokio::test]
+async fn a_refusal_about_what_has_ended_stands_in_no_journal() {
+    let stage = Stage::new();
+    stage
+        .journal("web-0", 9, vec![stage.started("web", "U0ANA"), undone()])
+        .await;
+    stage.waiting().await;
+    let ben = stage.sign_in("ben").await;
+    let (status, body) = stage.press(&ben, "/deployments/web-0/abort").await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    for (id, events) in [("web-0", 2), ("web-1", 2)] {
+        assert_eq!(stage.store.load(id).unwrap().len(), events, "{id}");
+    }
+    stage.press(&ben, "/deployments/web-1/abort").await;
+    assert_eq!(stage.store.load("web-1").unwrap().len(), 3, "its own stands there");
+}
+
+#[tokio::test]
 async fn deadlines_and_boxes_can_not_be_pressed_and_an_abort_is_taken_with_its_reason() {
     let stage = Stage::new();
     stage.waiting().await;
