@@ -7,10 +7,9 @@ use super::modals::{self, Context};
 use super::{Asked, Bot, Told, answers, home, told};
 use crate::deploy::begin::Wish;
 use crate::deploy::decide::{About, Refusal};
-use crate::deploy::view::{QuestionKind, State, View};
+use crate::deploy::view::{QuestionKind, View};
 use crate::deploy::{Tick, choice, text};
 use crate::saga::Actor;
-use crate::saga::engine::TooLate;
 use crate::slack::{Ack, Action, Submission};
 
 /// What a button carries.
@@ -114,12 +113,7 @@ impl Bot {
         let Some(view) = self.find(&click.deployment)? else {
             return Ok(Told::Privately(text::stale_button()));
         };
-        if !view.can_abort() {
-            let why = match (view.is_over(), view.state) {
-                (true, _) => TooLate::Finished,
-                (_, State::Undoing) => TooLate::Unwinding,
-                _ => TooLate::PastPivot,
-            };
+        if let Some(why) = view.too_late() {
             return Ok(Told::Privately(text::refused(&Refusal::TooLate(why))));
         }
         self.open(&action.trigger_id, &action.response_url, modals::abort(&view));

@@ -342,13 +342,7 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
 
 /// What an abort would undo, before it does.
 pub fn abort(view: &View) -> Value {
-    let mut blocks = kit::lines(
-        &[
-            vec!["This is undone, newest first, and read back from GitHub:".to_owned()],
-            text::undoes(view),
-        ]
-        .concat(),
-    );
+    let mut blocks = kit::lines(&text::undone_by(text::WOULD_UNDO, view, Medium::Slack));
     blocks.push(json!({
         "type": "input",
         "optional": true,

@@ -80,6 +80,14 @@ impl Medium {
         }
     }
 
+    /// The name of a branch.
+    fn name(self, name: &str) -> String {
+        match self {
+            Self::Slack => format!("`{}`", escape(name)),
+            Self::Plain => self.quote(name),
+        }
+    }
+
     /// Where the buttons of now are.
     fn elsewhere(self) -> &'static str {
         match self {
@@ -1339,34 +1347,43 @@ pub fn preliminary(mut notes: Content) -> Content {
     notes
 }
 
+/// Over what an abort would undo.
+pub const WOULD_UNDO: &str = "This is undone, newest first, and read back from GitHub:";
+
 /// What an abort undoes, one line each.
-pub fn undoes(view: &View) -> Vec<String> {
+pub fn undoes(view: &View, medium: Medium) -> Vec<String> {
     let mut lines = Vec::new();
     let retargeted = view.unmerged();
     if !retargeted.is_empty() {
         let numbers: Vec<String> = retargeted.iter().map(|car| format!("#{}", car.number)).collect();
         lines.push(format!(
-            "• {} {} back to `{}`",
+            "{} {} back to {}",
             listed(&numbers, "and"),
             number(numbers.len(), "goes", "go"),
-            escape(&view.base)
+            medium.name(&view.base)
         ));
         lines.push(
-            "• reviews that the retarget dismissed are asked for again; the approvals themselves don't come back"
+            "reviews that the retarget dismissed are asked for again; the approvals themselves don't come back"
                 .to_owned(),
         );
     }
     if let Some(branch) = &view.branch {
-        lines.push(format!("• the branch `{}` is deleted", escape(branch)));
+        lines.push(format!("the branch {} is deleted", medium.name(branch)));
     }
-    lines.push("• the workspace is deleted".to_owned());
+    lines.push("the workspace is deleted".to_owned());
     lines
+}
+
+/// What an abort undoes, as a list under its head.
+pub fn undone_by(head: &str, view: &View, medium: Medium) -> Vec<String> {
+    let lines = undoes(view, medium).into_iter().map(|line| format!("• {line}"));
+    std::iter::once(head.to_owned()).chain(lines).collect()
 }
 
 /// An abort was taken: what it undoes now.
 pub fn undoing(view: &View) -> Content {
-    let head = "↩️ Undoing this, newest first; the receipt comes in the thread:".to_owned();
-    private(&[vec![head], undoes(view)].concat().join("\n"))
+    let head = "↩️ Undoing this, newest first; the receipt comes in the thread:";
+    private(&undone_by(head, view, Medium::Slack).join("\n"))
 }
 
 /// What authors are told about their pull requests.

@@ -463,6 +463,9 @@ async fn tick(
 
 async fn ask_to_abort(State(dashboard): State<Dashboard>, guest: Guest, Path(id): Path<String>) -> Answer {
     let (_, view) = dashboard.found(&id)?;
+    if let Some(why) = view.too_late() {
+        return Err(Problem::Refused(Refusal::TooLate(why)));
+    }
     let page = Page {
         title: "Abort",
         guest: Some(&guest),

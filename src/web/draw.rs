@@ -14,7 +14,7 @@ use super::page::form_token;
 use super::parts::{Buttons, Extent, Shown, badge, brief, time};
 use crate::config::Project;
 use crate::deploy::stats::{Run, Spread, Stats};
-use crate::deploy::text::{between, counted, lasting, state};
+use crate::deploy::text::{Medium, WOULD_UNDO, between, counted, lasting, state, undoes};
 use crate::deploy::timeline::{Moment, Tone, subject, timeline};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{State, View};
@@ -297,7 +297,8 @@ pub fn abort(view: &View, guest: &Guest) -> Markup {
     html! {
         section.notice {
             h1 { "Abort " (view.id) "?" }
-            p { "Everything done so far is undone, newest step first, and read back from GitHub." }
+            p { (WOULD_UNDO) }
+            ul { @for line in undoes(view, Medium::Plain) { li { (line) } } }
             form method="post" action=(format!("{}/abort", link(view))) {
                 (form_token(guest))
                 label for="reason" { "Why? (people read it)" }

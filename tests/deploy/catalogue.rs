@@ -1058,12 +1058,17 @@ fn undoing(catalogue: &mut Catalogue) {
     catalogue.topic("Undoing");
     let mut view = waiting();
     catalogue.name("undoes");
-    catalogue.line("all", text::undoes(&view));
+    catalogue.line("all", text::undoes(&view, Medium::Slack));
     view.cars.truncate(1);
-    catalogue.line("one", text::undoes(&view));
+    catalogue.line("one", text::undoes(&view, Medium::Slack));
     view.cars.clear();
     view.branch = None;
-    catalogue.line("hardly anything", text::undoes(&view));
+    catalogue.line("hardly anything", text::undoes(&view, Medium::Slack));
+    catalogue.says("WOULD_UNDO", text::WOULD_UNDO);
+    catalogue.says(
+        "undone_by",
+        text::undone_by(text::WOULD_UNDO, &waiting(), Medium::Plain),
+    );
     catalogue.says("undoing", text::undoing(&waiting()));
     catalogue.says("RECEIPT", text::RECEIPT);
 }

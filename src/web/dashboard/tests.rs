@@ -433,8 +433,12 @@ async fn deadlines_and_boxes_can_not_be_pressed_and_an_abort_is_taken_with_its_r
         let (status, _) = stage.press(&ana, &path).await;
         assert_eq!(status, StatusCode::CONFLICT, "{choice}");
     }
+    let (_, _, page) = stage.send(get_as("/deployments/web-1/abort", &ana)).await;
+    assert!(page.contains("<li>the workspace is deleted</li>"), "{page}");
     let (status, body) = stage.press(&ana, "/deployments/web-1/abort").await;
     assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
+    let (status, _, page) = stage.send(get_as("/deployments/web-1/abort", &ana)).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{page}");
     let journal = stage.engine.journal("web-1").unwrap().unwrap();
     let reason = Some("not today".to_owned());
     assert_eq!(
