@@ -262,7 +262,7 @@ async fn a_login_that_no_list_names_may_look_and_nothing_else() {
     for line in [
         "decide web-1 confirm_pr_list confirm",
         "decide web-1 confirm_pr_list edit --only 41",
-        "abort web-1 because",
+        "abort web-1 because --yes",
     ] {
         assert_eq!(desk.types(line).await.0, 4, "{line}");
     }
@@ -315,7 +315,12 @@ async fn two_people_are_two_on_the_machine_as_well() {
             .1
             .contains("Nothing of web-1 waits for another try")
     );
-    desk.does("abort web-1 we changed our minds").await;
+    let (code, said) = desk.types("abort web-1").await;
+    assert!(
+        code == 1 && said.contains("shipmate abort web-1 --yes"),
+        "nobody can be asked: {code} {said}"
+    );
+    desk.does("abort web-1 we changed our minds --yes").await;
     watch.sees("web: nothing runs").await;
     assert!(desk.does("history").await.contains("↩️ web-1"));
     let abort = Event::AbortRequested {
@@ -360,7 +365,7 @@ async fn the_export_is_the_same_with_and_without_a_server() {
     let mut watch = desk.follows("status --watch");
     desk.does("start web").await;
     watch.sees("confirm_pr_list confirm").await;
-    desk.does("abort web-1").await;
+    desk.does("abort web-1 --yes").await;
     watch.sees("web: nothing runs").await;
     let through_the_socket = desk.does("export").await;
     desk.closes().await;

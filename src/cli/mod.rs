@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::Config;
 use crate::control;
+use crate::control::text;
 use crate::control::wire::{Abort, Answer, Decide, Lock, Start};
 use crate::deploy::begin::Wish;
 use crate::deploy::train::Selection;
@@ -171,6 +172,9 @@ pub enum Command {
         id: String,
         /// Why.
         reason: Vec<String>,
+        /// Doesn't show what would be undone, and doesn't ask: for scripts.
+        #[arg(long)]
+        yes: bool,
         /// How it is written, and where the configuration is.
         #[command(flatten)]
         common: Common,
@@ -306,13 +310,25 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             let path = ["deployments", &id, "decide"];
             common.show(&common.client()?.post(&path, &decision).await?)
         }
-        Command::Abort { id, reason, common } => {
+        Command::Abort {
+            id,
+            reason,
+            yes,
+            common,
+        } => {
+            let path = ["deployments", &id, "abort"];
+            let client = common.client()?;
+            if !yes {
+                if !std::io::stdin().is_terminal() {
+                    return Err(Failure::Failed(text::say_yes(&id)));
+                }
+                agrees(&client.get(&path, &[]).await?.text)?;
+            }
             let reason = reason.join(" ");
             let abort = Abort {
                 reason: (!reason.is_empty()).then_some(reason),
             };
-            let path = ["deployments", &id, "abort"];
-            common.show(&common.client()?.post(&path, &abort).await?)
+            common.show(&client.post(&path, &abort).await?)
         }
         Command::Retry { id, common } => {
             let path = ["deployments", &id, "retry"];
@@ -360,6 +376,20 @@ async fn export(config: &Config) -> Result<(), Failure> {
             Ok(())
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// Shows what would be done, beside what scripts read, and asks.
+fn agrees(preview: &str) -> Result<(), Failure> {
+    let mut stderr = std::io::stderr().lock();
+    let mut answer = String::new();
+    write!(stderr, "{preview}\n{}", text::ABORT)
+        .and_then(|()| stderr.flush())
+        .and_then(|()| std::io::stdin().read_line(&mut answer))
+        .map_err(|error| Failure::Failed(format!("{} {error}", text::NOT_ABORTED)))?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::Failed(text::NOT_ABORTED.to_owned())),
     }
 }
 

@@ -108,6 +108,20 @@ impl State {
         Ok(())
     }
 
+    /// What an abort would undo; refused if it comes too late.
+    pub(super) fn ask_to_abort(&self, id: &str) -> Result<Answer, Refusal> {
+        let (_, view) = self.find(id)?;
+        if let Some(why) = view.too_late() {
+            let why = decide::Refusal::TooLate(why);
+            return Err(Refusal::NotNow(sentences::refusal(&why, Medium::Plain)));
+        }
+        let undone = sentences::undoes(&view, Medium::Plain);
+        Ok(Answer {
+            text: sentences::undone_by(sentences::WOULD_UNDO, &view, Medium::Plain).join("\n"),
+            data: json!({ "deployment": id, "undone": undone }),
+        })
+    }
+
     /// Asks to undo everything.
     pub(super) async fn abort(&self, by: Actor, id: &str, reason: Option<String>) -> Result<Answer, Refusal> {
         let (_, view) = self.find(id)?;

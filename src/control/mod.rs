@@ -152,7 +152,7 @@ fn router(state: State, stop: CancellationToken) -> Router {
         .route("/projects/{name}/unlock", post(unlock))
         .route("/deployments/{id}", get(show))
         .route("/deployments/{id}/decide", post(decide))
-        .route("/deployments/{id}/abort", post(abort))
+        .route("/deployments/{id}/abort", get(ask_to_abort).post(abort))
         .route("/deployments/{id}/retry", post(retry))
         .with_state(state)
 }
@@ -304,6 +304,11 @@ async fn decide(
     Json(decision): Json<Decide>,
 ) -> Answered {
     state.decide(peer.actor()?, &id, decision).await.map(Json)
+}
+
+/// What an abort would undo.
+async fn ask_to_abort(Shared(state): Shared<State>, Segment(id): Segment<String>) -> Answered {
+    state.ask_to_abort(&id).map(Json)
 }
 
 async fn abort(

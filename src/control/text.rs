@@ -188,6 +188,17 @@ pub fn decided(key: &str, choice: &str) -> String {
     format!("{key}: {choice} is noted.")
 }
 
+/// Asked before an abort.
+pub const ABORT: &str = "Abort? [y/N] ";
+
+/// Another answer than yes.
+pub const NOT_ABORTED: &str = "Nothing was done.";
+
+/// An abort that nobody can be asked about.
+pub fn say_yes(id: &str) -> String {
+    format!("Nothing was done: there is no terminal to ask at. To abort without being asked: shipmate abort {id} --yes")
+}
+
 /// An abort is journaled.
 pub fn aborting(id: &str) -> String {
     format!("{id} is being undone. Follow it with: shipmate status --watch")
