@@ -65,6 +65,10 @@ impl Clinic {
         ] {
             assert!(!said.contains(&secret), "a secret is shown: {said}");
         }
+        for line in said.lines() {
+            let unwell = line.starts_with("fail ") || line.starts_with("warn ");
+            assert!(!unwell || line.contains(" — "), "it has no mend: {line}");
+        }
         (output.status.code().unwrap(), said)
     }
 
@@ -82,27 +86,63 @@ impl Clinic {
     }
 }
 
+/// An address where nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_are_not_there_are_told_with_the_setting_that_names_them() {
+    let clinic = Clinic::opens().await;
+    let nobody = nobody().await;
+    clinic.configure(&clinic.sandbox.slack.api_url(), &nobody);
+    clinic.configure(&clinic.sandbox.github.api_url(), &nobody);
+    let (code, said) = clinic.checks(&[]).await;
+    assert_eq!(code, 1, "{said}");
+    for (begins, mend) in [
+        (
+            "fail Slack: auth.test failed: ",
+            "check `api_url` in [slack], the network",
+        ),
+        (
+            "fail web: channel: conversations.info failed: ",
+            "check `api_url` in [slack], the network",
+        ),
+        (
+            "fail web: GitHub token: GET /rate_limit failed: ",
+            "check `api_url` in [github], the network",
+        ),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(begins));
+        let line = line.unwrap_or_else(|| panic!("no line begins with {begins:?}: {said}"));
+        assert!(line.contains(mend), "{line}");
+    }
+    assert!(!said.contains("may have happened"), "a read was in doubt: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_missing_is_named() {
+    let clinic = Clinic::opens().await;
+    clinic.breaks_github("/actions/workflows", 403, "Resource not accessible by integration");
+    clinic
+        .finds("web: workflow: GET /repos/acme/web/actions/workflows/deploy.yml failed: Resource not accessible by integration — give GITHUB_TOKEN the permission actions: read")
+        .await;
+}
+
 /// A deployment goes well without its trace, so it is only said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_of_traces_that_is_not_there_is_said() {
     let clinic = Clinic::opens().await;
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = nobody().await;
     let text = std::fs::read_to_string(&clinic.file).unwrap();
-    std::fs::write(
-        &clinic.file,
-        format!("{text}\n[traces]\nendpoint = \"http://{nobody}\"\n"),
-    )
-    .unwrap();
+    std::fs::write(&clinic.file, format!("{text}\n[traces]\nendpoint = \"{nobody}\"\n")).unwrap();
     let (code, said) = clinic.checks(&[]).await;
     assert_eq!(code, 0, "{said}");
     let lines: Vec<_> = said.lines().filter(|line| line.contains("traces")).collect();
     assert!(lines.len() == 1 && lines[0].starts_with("warn "), "{said}");
     assert!(
-        lines[0].contains(&nobody.to_string()) && lines[0].contains("`endpoint` in [traces]"),
+        lines[0].contains(&nobody) && lines[0].contains("`endpoint` in [traces]"),
         "{said}"
     );
 }
@@ -113,7 +153,7 @@ async fn a_well_patient_is_told_so_line_by_line() {
     let (code, said) = clinic.checks(&[]).await;
     assert_eq!(code, 0, "{said}");
     for line in [
-        "ok   configuration: ",
+        "(1 project)",
         "ok   data_dir: ",
         "ok   git: git version",
         "ok   Slack scopes: all are granted",
@@ -159,7 +199,7 @@ async fn sicknesses_of_slack_are_found() {
         times: 1,
     });
     clinic
-        .finds("Slack socket: Slack: apps.connections.open failed: invalid_auth; the token is not valid")
+        .finds("Slack socket: apps.connections.open failed: invalid_auth: the token is not valid (any more) — copy SLACK_APP_TOKEN anew from https://api.slack.com/apps, Basic Information")
         .await;
 }
 
@@ -206,7 +246,7 @@ async fn a_bad_token_a_bad_file_and_no_secret_are_told_with_their_mend() {
     let (code, said) = clinic.runs(&[], "ghp_stale").await;
     assert_eq!(code, 1);
     assert!(
-        said.contains("fail web: GitHub token: GitHub: GET /rate_limit failed: Bad credentials"),
+        said.contains("fail web: GitHub token: GET /rate_limit failed: Bad credentials — make a new token at https://github.com/settings/tokens and put it into GITHUB_TOKEN"),
         "{said}"
     );
     assert!(!said.contains("ghp_stale"), "{said}");

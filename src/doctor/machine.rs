@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::{Finding, fail, failed, ok, warn};
+use super::{Finding, fail, ok, warn};
 use crate::config::{Project, Secrets, Traces};
 use crate::github::MergeMethod;
 use crate::traces::Collector;
@@ -87,9 +87,10 @@ pub(super) async fn git(projects: &[&Project]) -> Finding {
 
 fn judge_git(said: &str, rebases: bool) -> Finding {
     match crate::git::cli::parse_version(said) {
-        None => failed(
+        None => fail(
             "git",
-            format!("{said:?} is not a version of git — install git 2.38 or later"),
+            &format!("{said:?} is not a version of git"),
+            "install git 2.38 or later",
         ),
         Some(version) if version < MERGES_SINCE => fail(
             "git",

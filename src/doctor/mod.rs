@@ -1,7 +1,8 @@
 //! `shipmate check`: looks at everything that a deployment will rest on, changes nothing, and says for each thing that it is well or how to
 //! mend it. Independent looks go side by side, each within a limit; secrets are used and never shown.
 //!
-//! Reading order: `machine` (this computer), `workspace` (Slack), `repository` (GitHub), `rules` (what branch rules mean for us).
+//! Reading order: `machine` (this computer), `workspace` (Slack), `repository` (GitHub), `rules` (what branch rules mean for us), `mend`
+//! (what to do about errors of the layers below).
 
 use std::fmt;
 use std::future::Future;
@@ -13,9 +14,11 @@ use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 
 use crate::config::{Config, GitHubSecret, Project, Secrets};
+use crate::deploy::text::counted;
 use crate::github::rest::RestGitHub;
 
 mod machine;
+mod mend;
 mod repository;
 mod rules;
 mod workspace;
@@ -42,8 +45,11 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was looked at.
     pub subject: String,
-    /// What was seen, and the mend if there is something to mend.
+    /// What was seen.
     pub said: String,
+    /// What to do about it, whenever it isn't well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
 impl fmt::Display for Finding {
@@ -53,33 +59,38 @@ impl fmt::Display for Finding {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
         };
-        write!(f, "{verdict:<5}{}: {}", self.subject, self.said)
-    }
-}
-
-fn finding(verdict: Verdict, subject: &str, said: impl Into<String>) -> Finding {
-    Finding {
-        verdict,
-        subject: subject.to_owned(),
-        said: said.into(),
+        write!(f, "{verdict:<5}{}: {}", self.subject, self.said)?;
+        match &self.mend {
+            Some(mend) => write!(f, " — {mend}"),
+            None => Ok(()),
+        }
     }
 }
 
 fn ok(subject: &str, said: impl Into<String>) -> Finding {
-    finding(Verdict::Ok, subject, said)
+    Finding {
+        verdict: Verdict::Ok,
+        subject: subject.to_owned(),
+        said: said.into(),
+        mend: None,
+    }
 }
 
 fn warn(subject: &str, said: &str, mend: &str) -> Finding {
-    finding(Verdict::Warn, subject, format!("{said} — {mend}"))
+    unwell(Verdict::Warn, subject, said, mend)
 }
 
 fn fail(subject: &str, said: &str, mend: &str) -> Finding {
-    finding(Verdict::Fail, subject, format!("{said} — {mend}"))
+    unwell(Verdict::Fail, subject, said, mend)
 }
 
-/// Something whose errors say the mend themselves.
-fn failed(subject: &str, error: impl fmt::Display) -> Finding {
-    finding(Verdict::Fail, subject, error.to_string())
+fn unwell(verdict: Verdict, subject: &str, said: &str, mend: &str) -> Finding {
+    Finding {
+        verdict,
+        subject: subject.to_owned(),
+        said: said.to_owned(),
+        mend: Some(mend.to_owned()),
+    }
 }
 
 /// How the repository of a project is reached.
@@ -103,12 +114,18 @@ pub async fn check(
             return Ok(error
                 .problems
                 .iter()
-                .map(|problem| failed("configuration", problem))
+                .map(|problem| {
+                    mend::told(
+                        "configuration",
+                        problem,
+                        "config/shipmate.example.toml explains every setting",
+                    )
+                })
                 .collect());
         }
     };
-    let projects = config.projects.len();
-    let mut findings = vec![ok("configuration", format!("{} ({projects} projects)", path.display()))];
+    let projects = counted(config.projects.len(), "project");
+    let mut findings = vec![ok("configuration", format!("{} ({projects})", path.display()))];
     let secrets = Secrets::from_env(&config, variable).map_err(|error| error.problems);
     findings.extend(examine(&config, secrets, reach, only).await?);
     Ok(findings)
@@ -137,7 +154,11 @@ async fn examine(
     ];
     let mut findings = Vec::new();
     match &secrets {
-        Err(problems) => findings.extend(problems.iter().map(|problem| failed("secrets", problem))),
+        Err(problems) => findings.extend(
+            problems
+                .iter()
+                .map(|problem| mend::told("secrets", problem, "README.md says where each comes from")),
+        ),
         Ok(secrets) => {
             findings.push(ok("secrets", "all are set"));
             looks.extend(workspace::looks(config, secrets, &projects));
@@ -150,7 +171,11 @@ async fn examine(
                 let subject = |what: &str| format!("{}: {what}", project.name);
                 match reach(config, &secrets.github, project) {
                     Ok(github) => looks.extend(repository::looks(project, github, &secrets.github)),
-                    Err(error) => findings.push(failed(&subject("GitHub"), error)),
+                    Err(error) => findings.push(mend::told(
+                        &subject("GitHub"),
+                        &error,
+                        "compare [github] with config/shipmate.example.toml",
+                    )),
                 }
             }
         }

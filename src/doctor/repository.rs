@@ -6,12 +6,12 @@ use std::sync::Arc;
 use chrono::Utc;
 use secrecy::ExposeSecret as _;
 
-use super::{Finding, Look, fail, failed, look, ok, rules, warn};
-use crate::config::{GitHubSecret, Project, VersionFile};
+use super::{Finding, Look, fail, look, mend, ok, rules, warn};
+use crate::config::{CloseIssues, GitHubSecret, Project, VersionFile};
 use crate::deploy::version::read_version;
 use crate::github::rest::RestGitHub;
 use crate::github::rest::inspect::Allowance;
-use crate::github::{GitHub as _, MergeMethod, Permission, Release, Repository};
+use crate::github::{Error, GitHub as _, MergeMethod, Permission, Release, Repository};
 
 /// Fewer requests than this an hour may not last for a train.
 const FEW: u64 = 500;
@@ -21,19 +21,34 @@ const FEW: u64 = 500;
 struct Subject<'a> {
     project: &'a Project,
     github: Arc<RestGitHub>,
+    secret: &'a GitHubSecret,
 }
 
 impl Subject<'_> {
     fn named(&self, what: &str) -> String {
         format!("{}: {what}", self.project.name)
     }
+
+    /// A look that failed, which needed a permission and rested on a setting.
+    fn failed(&self, subject: &str, permission: &'static str, setting: &'static str, error: &Error) -> Finding {
+        let needs = mend::Needs {
+            secret: self.secret,
+            permission,
+            setting,
+        };
+        mend::github(subject, needs, error)
+    }
 }
 
 pub(super) fn looks<'a>(project: &'a Project, github: Arc<RestGitHub>, secret: &'a GitHubSecret) -> Vec<Look<'a>> {
-    let of = Subject { project, github };
+    let of = Subject {
+        project,
+        github,
+        secret,
+    };
     let look = |what: &str, looking| look(&of.named(what), looking);
     let mut looks: Vec<Look<'a>> = vec![
-        look("GitHub token", boxed(token(of.clone(), secret))),
+        look("GitHub token", boxed(token(of.clone()))),
         look("repository", boxed(repository(of.clone()))),
         look("base branch", boxed(base_branch(of.clone()))),
         look("rules", boxed(branch_rules(of.clone()))),
@@ -60,19 +75,29 @@ fn boxed<'a>(looking: impl Future<Output = Vec<Finding>> + Send + 'a) -> Look<'a
     Box::pin(looking)
 }
 
-async fn token(of: Subject<'_>, secret: &GitHubSecret) -> Vec<Finding> {
+async fn token(of: Subject<'_>) -> Vec<Finding> {
     let subject = of.named("GitHub token");
     let allowance = match of.github.allowance().await {
         Ok(allowance) => allowance,
-        Err(error) => return vec![failed(&subject, error)],
+        Err(error) => {
+            return vec![of.failed(
+                &subject,
+                "metadata: read",
+                "`api_url` in [github] and the project's `repo`",
+                &error,
+            )];
+        }
     };
-    let kind = match secret {
+    let kind = match of.secret {
         GitHubSecret::AppPrivateKey(_) => "a GitHub App's",
         GitHubSecret::Token(token) if token.expose_secret().starts_with("github_pat_") => "fine-grained",
         GitHubSecret::Token(_) => "personal",
     };
     let mut findings = vec![judge_allowance(&subject, kind, &allowance)];
     findings.extend(missing_scopes(&subject, &allowance));
+    if let Some(permissions) = &allowance.permissions {
+        findings.extend(missing_permissions(&subject, of.project.close_issues, permissions));
+    }
     findings
 }
 
@@ -107,10 +132,55 @@ fn missing_scopes(subject: &str, allowance: &Allowance) -> Option<Finding> {
     })
 }
 
+/// What a GitHub App's installation lacks. An installation whose permissions GitHub didn't tell is not judged.
+fn missing_permissions(
+    subject: &str,
+    close_issues: CloseIssues,
+    granted: &BTreeMap<String, String>,
+) -> Option<Finding> {
+    const LEVELS: [&str; 3] = ["read", "write", "admin"];
+    let level = |name: &str| LEVELS.iter().position(|level| *level == name);
+    let issues = match close_issues {
+        CloseIssues::Offer => "write",
+        CloseIssues::Never => "read",
+    };
+    let needed = [
+        ("contents", "write"),
+        ("pull_requests", "write"),
+        ("workflows", "write"),
+        ("issues", issues),
+        ("checks", "read"),
+        ("statuses", "read"),
+        ("actions", "read"),
+    ];
+    let missing: Vec<String> = needed
+        .into_iter()
+        .filter(|(name, least)| granted.get(*name).and_then(|granted| level(granted)) < level(least))
+        .map(|(name, least)| format!("{name}: {least}"))
+        .collect();
+    let closes = missing.iter().any(|missing| missing == "issues: write");
+    let mend = format!(
+        "add it in the GitHub App's settings, and accept it where the App is installed{}",
+        if closes { "; or set `close_issues` to never" } else { "" }
+    );
+    (!missing.is_empty() && !granted.is_empty()).then(|| {
+        fail(
+            subject,
+            &format!("the installation lacks {}", missing.join(", ")),
+            &mend,
+        )
+    })
+}
+
 async fn repository(of: Subject<'_>) -> Vec<Finding> {
     match of.github.repository().await {
         Ok(repository) => judge_repository(&of, &repository),
-        Err(error) => vec![failed(&of.named("repository"), error)],
+        Err(error) => vec![of.failed(
+            &of.named("repository"),
+            "metadata: read",
+            "the project's `repo`",
+            &error,
+        )],
     }
 }
 
@@ -174,7 +244,7 @@ async fn base_branch(of: Subject<'_>) -> Vec<Finding> {
                 "make it, or change `base_branch`",
             )];
         }
-        Err(error) => return vec![failed(&subject, error)],
+        Err(error) => return vec![of.failed(&subject, "contents: read", "`base_branch`", &error)],
     };
     let mut findings = vec![ok(&subject, format!("{base} is at {}", tip.short()))];
     let checks = of.named("checks");
@@ -185,12 +255,12 @@ async fn base_branch(of: Subject<'_>) -> Vec<Finding> {
             "the token can't see check runs, so only Actions runs and statuses count",
             "use a GitHub App or a classic token if other checks matter",
         ),
-        Err(error) => failed(&checks, error),
+        Err(error) => of.failed(&checks, "checks: read", "`base_branch`", &error),
     });
     findings.push(match of.github.required_checks(base).await {
         Ok(names) if names.is_empty() => ok(&checks, format!("{base} requires none by name")),
         Ok(names) => ok(&checks, format!("{base} requires {}", names.join(", "))),
-        Err(error) => failed(&checks, error),
+        Err(error) => of.failed(&checks, "contents: read", "`base_branch`", &error),
     });
     findings
 }
@@ -206,38 +276,34 @@ async fn branch_rules(of: Subject<'_>) -> Vec<Finding> {
     let (base, deploy) = tokio::join!(of.github.rules(&project.base_branch), of.github.rules(&deploy));
     let mut findings = match base {
         Ok(found) => rules::of_base(&base_subject, project, &found),
-        Err(error) => vec![failed(&base_subject, error)],
+        Err(error) => vec![of.failed(&base_subject, "metadata: read", "`base_branch`", &error)],
     };
     findings.extend(match deploy {
         Ok(found) => rules::of_deploy(&deploy_subject, project, &found),
-        Err(error) => vec![failed(&deploy_subject, error)],
+        Err(error) => vec![of.failed(&deploy_subject, "metadata: read", "`base_branch`", &error)],
     });
     findings
 }
 
 async fn version_files(of: Subject<'_>) -> Vec<Finding> {
     let project = of.project;
-    let read = |file| read_file(of.github.clone(), project, file);
+    let read = |file| read_file(&of, file);
     let read = futures_util::future::join_all(project.version_files.iter().map(read)).await;
     judge_versions(&of.named("version files"), read)
 }
 
-async fn read_file(
-    github: Arc<RestGitHub>,
-    project: &Project,
-    file: &VersionFile,
-) -> Result<(String, String), Finding> {
-    let subject = format!("{}: version files", project.name);
-    match github.file(&project.base_branch, &file.path).await {
+async fn read_file(of: &Subject<'_>, file: &VersionFile) -> Result<(String, String), Finding> {
+    let (project, subject) = (of.project, of.named("version files"));
+    match of.github.file(&project.base_branch, &file.path).await {
         Ok(Some(bytes)) => read_version(file, &bytes)
             .map(|version| (file.path.clone(), version))
-            .map_err(|error| failed(&subject, error)),
+            .map_err(|error| mend::told(&subject, &error, "mend the file, or change `version_files`")),
         Ok(None) => Err(fail(
             &subject,
             &format!("{} is not on {}", file.path, project.base_branch),
             "add it, or change `version_files`",
         )),
-        Err(error) => Err(failed(&subject, error)),
+        Err(error) => Err(of.failed(&subject, "contents: read", "`version_files`", &error)),
     }
 }
 
@@ -286,7 +352,7 @@ async fn workflow(of: Subject<'_>) -> Vec<Finding> {
             &format!("GitHub knows no workflow {file}"),
             "put it into .github/workflows on the default branch, or change `deploy_workflow`",
         ),
-        Err(error) => failed(&subject, error),
+        Err(error) => of.failed(&subject, "actions: read", "`deploy_workflow`", &error),
     }]
 }
 
@@ -294,7 +360,7 @@ async fn releases(of: Subject<'_>) -> Vec<Finding> {
     let subject = of.named("releases");
     vec![match of.github.releases().await {
         Ok(releases) => judge_tags(&subject, &of.project.release_tag, &releases),
-        Err(error) => failed(&subject, error),
+        Err(error) => of.failed(&subject, "contents: read", "the project's `repo`", &error),
     }]
 }
 
@@ -332,7 +398,7 @@ async fn reviewer(of: Subject<'_>, login: &str) -> Vec<Finding> {
             "give them write access, or change `reviewers`",
         ),
         Ok(Permission::Write | Permission::Admin) => ok(&subject, format!("{login} may approve")),
-        Err(error) => failed(&subject, error),
+        Err(error) => of.failed(&subject, "metadata: read", "`reviewers`", &error),
     }]
 }
 
@@ -345,7 +411,7 @@ async fn label(of: Subject<'_>, name: &str) -> Vec<Finding> {
             &format!("there is no label {name}, so it blocks nothing"),
             "make it, or change `blocked_labels`",
         ),
-        Err(error) => failed(&subject, error),
+        Err(error) => of.failed(&subject, "issues: read", "`blocked_labels`", &error),
     }]
 }
 
@@ -360,6 +426,7 @@ mod tests {
             remaining,
             limit: 5000,
             scopes: Some(scopes.iter().map(|&scope| scope.to_owned()).collect()),
+            permissions: None,
         };
         assert_eq!(
             judge_allowance("token", "personal", &allowance(4999, &[])).verdict,
@@ -373,6 +440,39 @@ mod tests {
         assert_eq!(missing_scopes("token", &allowance(1, &[])), None);
         let narrow = missing_scopes("token", &allowance(1, &["repo"])).unwrap();
         assert!(narrow.said.contains("lacks the scope workflow"), "{narrow}");
+    }
+
+    #[test]
+    fn an_installation_may_lack_what_the_settings_need() {
+        let granted = |issues: &str| -> BTreeMap<String, String> {
+            let always = [
+                ("contents", "write"),
+                ("pull_requests", "write"),
+                ("workflows", "write"),
+                ("checks", "read"),
+                ("statuses", "write"),
+                ("actions", "read"),
+            ];
+            let all = always.into_iter().chain([("issues", issues)]);
+            all.map(|(name, level)| (name.to_owned(), level.to_owned())).collect()
+        };
+        let lacks = |settings, granted| missing_permissions("token", settings, &granted);
+        assert_eq!(lacks(CloseIssues::Offer, granted("write")), None);
+        assert_eq!(lacks(CloseIssues::Never, granted("read")), None);
+        assert_eq!(lacks(CloseIssues::Offer, BTreeMap::new()), None, "nothing was told");
+        let blunt = lacks(CloseIssues::Offer, granted("read")).unwrap().to_string();
+        assert!(
+            blunt.contains("lacks issues: write — ") && blunt.contains("`close_issues` to never"),
+            "{blunt}"
+        );
+        let mut without = granted("write");
+        without.remove("checks");
+        without.insert("contents".to_owned(), "read".to_owned());
+        let blunt = lacks(CloseIssues::Offer, without).unwrap().to_string();
+        assert!(
+            blunt.contains("lacks contents: write, checks: read — ") && !blunt.contains("never"),
+            "{blunt}"
+        );
     }
 
     #[test]

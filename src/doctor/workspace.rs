@@ -1,13 +1,21 @@
 //! Slack: tokens, scopes, channels, user groups.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{Finding, Look, fail, failed, look, ok, warn};
+use super::{Finding, Look, fail, look, mend, ok, warn};
 use crate::config::{Config, Permissions, Project, Secrets, SlackSecret};
 use crate::slack::client::{METHODS, SlackClientApi};
 use crate::slack::{Slack as _, inspect};
+
+/// The secret, and the page that shows it.
+const BOT_TOKEN: (&str, &str) = ("SLACK_BOT_TOKEN", "OAuth & Permissions");
+const APP_TOKEN: (&str, &str) = (
+    "SLACK_APP_TOKEN",
+    "Basic Information, App-Level Tokens (scope connections:write)",
+);
 
 pub(super) fn looks<'a>(config: &'a Config, secrets: &'a Secrets, projects: &[&'a Project]) -> Vec<Look<'a>> {
     let (url, token) = (config.slack.api_url.as_str(), &secrets.slack_bot_token);
@@ -15,12 +23,24 @@ pub(super) fn looks<'a>(config: &'a Config, secrets: &'a Secrets, projects: &[&'
     if let SlackSecret::AppToken(app_token) = &secrets.slack {
         looks.push(look("Slack socket", async move { vec![socket(url, app_token).await] }));
     }
+    let client = match SlackClientApi::new(url, token.clone()) {
+        Ok(client) => Arc::new(client),
+        Err(error) => {
+            let unreadable = fail(
+                "certificates",
+                &format!("the system's root certificates can't be read ({error})"),
+                "install ca-certificates",
+            );
+            looks.push(look("certificates", async move { vec![unreadable] }));
+            return looks;
+        }
+    };
     for &project in projects {
         let subject = format!("{}: channel", project.name);
-        looks.push(look(&subject.clone(), channel(url, token, project, subject)));
+        looks.push(look(&subject.clone(), channel(client.clone(), project, subject)));
         for group in groups(&project.permissions) {
             let subject = format!("{}: user group {group}", project.name);
-            looks.push(look(&subject.clone(), members(url, token, group, subject)));
+            looks.push(look(&subject.clone(), members(client.clone(), group, subject)));
         }
     }
     looks
@@ -29,7 +49,7 @@ pub(super) fn looks<'a>(config: &'a Config, secrets: &'a Secrets, projects: &[&'
 async fn bot(url: &str, token: &SecretString) -> Vec<Finding> {
     let granted = match inspect::granted(url, token).await {
         Ok(granted) => granted,
-        Err(error) => return vec![failed("Slack", error)],
+        Err(error) => return vec![mend::slack("Slack", BOT_TOKEN, "`api_url` in [slack]", &error)],
     };
     let who = ok(
         "Slack",
@@ -63,27 +83,19 @@ fn scopes(granted: Option<&[String]>) -> Finding {
 async fn socket(url: &str, token: &SecretString) -> Finding {
     match inspect::opens_socket(url, token).await {
         Ok(()) => ok("Slack socket", "the app token opens one"),
-        Err(error) => failed("Slack socket", error),
+        Err(error) => mend::slack("Slack socket", APP_TOKEN, "`mode` in [slack]", &error),
     }
 }
 
-async fn channel(url: &str, token: &SecretString, project: &Project, subject: String) -> Vec<Finding> {
-    let client = SlackClientApi::new(url, token.clone()).map_err(|error| error.to_string());
-    let member = match client {
-        Ok(client) => client
-            .is_member(&project.channel)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    vec![match member {
+async fn channel(client: Arc<SlackClientApi>, project: &Project, subject: String) -> Vec<Finding> {
+    vec![match client.is_member(&project.channel).await {
         Ok(true) => ok(&subject, format!("{} has the app in it", project.channel)),
         Ok(false) => fail(
             &subject,
             &format!("the app is not in {}", project.channel),
             "type /invite @Shipmate there",
         ),
-        Err(error) => failed(&subject, error),
+        Err(error) => mend::slack(&subject, BOT_TOKEN, "the project's `channel`", &error),
     }]
 }
 
@@ -98,21 +110,23 @@ fn groups(permissions: &Permissions) -> BTreeSet<&str> {
     holders.filter(|holder| holder.starts_with('S')).collect()
 }
 
-async fn members(url: &str, token: &SecretString, group: &str, subject: String) -> Vec<Finding> {
-    let client = SlackClientApi::new(url, token.clone()).map_err(|error| error.to_string());
-    let members = match client {
-        Ok(client) => client.group_members(group).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    vec![match members {
+async fn members(client: Arc<SlackClientApi>, group: &str, subject: String) -> Vec<Finding> {
+    vec![match client.group_members(group).await {
         Ok(members) if members.is_empty() => warn(
             &subject,
             "nobody is in it",
             "add people to the group, or name others in [projects.permissions]",
         ),
-        Ok(members) => ok(&subject, format!("{} people", members.len())),
-        Err(error) => failed(&subject, error),
+        Ok(members) => ok(&subject, people(members.len())),
+        Err(error) => mend::slack(&subject, BOT_TOKEN, "[projects.permissions]", &error),
     }]
+}
+
+fn people(count: usize) -> String {
+    match count {
+        1 => "1 person".to_owned(),
+        _ => format!("{count} people"),
+    }
 }
 
 #[cfg(test)]

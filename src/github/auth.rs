@@ -1,5 +1,6 @@
 //! How Shipmate proves itself to GitHub: a personal access token, or a GitHub App whose installation tokens last an hour.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -28,7 +29,7 @@ struct App {
     installation: Option<u64>,
     repo: RepoName,
     http: reqwest::Client,
-    current: Mutex<Option<(SecretString, DateTime<Utc>)>>,
+    current: Mutex<Option<InstallationToken>>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +43,8 @@ struct Claims {
 struct InstallationToken {
     token: SecretString,
     expires_at: DateTime<Utc>,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -99,13 +102,26 @@ impl TokenSource {
         }
     }
 
+    /// What the newest installation token may, as GitHub told with it (`"issues": "write"`); nothing is told of other tokens.
+    pub async fn permissions(&self) -> Option<BTreeMap<String, String>> {
+        match &self.0 {
+            Kind::Personal(_) => None,
+            Kind::App(app) => app
+                .current
+                .lock()
+                .await
+                .as_ref()
+                .map(|current| current.permissions.clone()),
+        }
+    }
+
     /// Forgets a token that GitHub no longer takes, unless another call has got a new one meanwhile; `false` if there is no way to get another.
     pub async fn renew(&self, stale: &SecretString) -> bool {
         match &self.0 {
             Kind::Personal(_) => false,
             Kind::App(app) => {
                 let mut current = app.current.lock().await;
-                current.take_if(|(token, _)| token.expose_secret() == stale.expose_secret());
+                current.take_if(|current| current.token.expose_secret() == stale.expose_secret());
                 true
             }
         }
@@ -116,10 +132,10 @@ impl App {
     async fn token(&self) -> Result<SecretString> {
         let mut current = self.current.lock().await;
         let fresh_until = Utc::now() + EARLY;
-        if let Some((token, expires)) = &*current
-            && *expires > fresh_until
+        if let Some(current) = &*current
+            && current.expires_at > fresh_until
         {
-            return Ok(token.clone());
+            return Ok(current.token.clone());
         }
         let installation = match self.installation {
             Some(id) => id,
@@ -130,8 +146,7 @@ impl App {
         };
         let path = format!("/app/installations/{installation}/access_tokens");
         let made: InstallationToken = self.call(reqwest::Method::POST, &path).await?;
-        *current = Some((made.token.clone(), made.expires_at));
-        Ok(made.token)
+        Ok(current.insert(made).token.clone())
     }
 
     /// Nine minutes, back-dated by one: GitHub allows ten, and clocks differ.

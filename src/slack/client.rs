@@ -155,10 +155,7 @@ pub(super) async fn within<R>(
         Ok(reply) => reply.map_err(|error| failure(method, error)),
         Err(_) => Err(Error {
             method: method.to_owned(),
-            message: format!(
-                "no answer within {} s; it may have happened all the same",
-                deadline.as_secs_f32()
-            ),
+            message: format!("no answer within {} s{}", deadline.as_secs_f32(), unsure(method)),
             kind: ErrorKind::Transient,
         }),
     }
@@ -175,7 +172,7 @@ fn failure(method: &str, error: SlackClientError) -> Error {
                 format!(" ({details})")
             };
             (
-                format!("{}{details}{}", error.code, mend(&error.code)),
+                format!("{}{details}{}", error.code, with_mend(&error.code)),
                 ErrorKind::Api(error.code),
             )
         }
@@ -195,10 +192,9 @@ fn failure(method: &str, error: SlackClientError) -> Error {
             "the answer is not Slack's; a proxy may stand between".to_owned(),
             ErrorKind::Transient,
         ),
-        SlackClientError::HttpProtocolError(_) | SlackClientError::EndOfStream(_) => (
-            "the connection failed; it may have happened all the same".to_owned(),
-            ErrorKind::Transient,
-        ),
+        SlackClientError::HttpProtocolError(_) | SlackClientError::EndOfStream(_) => {
+            (format!("the connection failed{}", unsure(method)), ErrorKind::Transient)
+        }
         SlackClientError::SystemError(_) | SlackClientError::SocketModeProtocolError(_) => {
             ("the call could not be made".to_owned(), ErrorKind::Transient)
         }
@@ -210,20 +206,35 @@ fn failure(method: &str, error: SlackClientError) -> Error {
     }
 }
 
-/// What to do about the codes that people can do something about.
-pub(super) fn mend(code: &str) -> &'static str {
-    match code {
-        "not_in_channel" => "; invite the app into the channel: /invite @Shipmate",
-        "channel_not_found" => "; check the channel's id, and invite the app if the channel is private",
-        "is_archived" => "; unarchive the channel or configure another",
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
-            "; the token is not valid (any more): check it in the app's settings"
+/// Said of a call that changes something and whose answer is lost; after a lost read there is nothing to be unsure of.
+fn unsure(method: &str) -> &'static str {
+    match method {
+        POST_MESSAGE | UPDATE | POST_EPHEMERAL | VIEWS_OPEN | VIEWS_PUBLISH | RESPONSE_URL => {
+            "; it may have happened all the same"
         }
-        "missing_scope" => "; reinstall the app from slack-manifest.yaml, which has every scope",
-        "expired_trigger_id" | "trigger_expired" => "; more than three seconds had passed, so click again",
-        "used_url" | "expired_url" => "; the response URL is used up",
         _ => "",
     }
+}
+
+/// To be put behind a code: `; what to do`, if anything is known.
+pub(super) fn with_mend(code: &str) -> String {
+    mend(code).map(|mend| format!("; {mend}")).unwrap_or_default()
+}
+
+/// What to do about the codes that people can do something about.
+pub fn mend(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "not_in_channel" => "invite the app into the channel: /invite @Shipmate",
+        "channel_not_found" => "check the channel's id, and invite the app if the channel is private",
+        "is_archived" => "unarchive the channel or configure another",
+        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
+            "the token is not valid (any more): check it in the app's settings"
+        }
+        "missing_scope" => "reinstall the app from slack-manifest.yaml, which has every scope",
+        "expired_trigger_id" | "trigger_expired" => "more than three seconds had passed, so click again",
+        "used_url" | "expired_url" => "the response URL is used up",
+        _ => return None,
+    })
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::client::mend;
+use super::client::with_mend;
 use super::{Error, ErrorKind, Identity, Result};
 
 const AUTH_TEST: &str = "auth.test";
@@ -51,11 +51,7 @@ pub async fn opens_socket(api_url: &str, app_token: &SecretString) -> Result<()>
 }
 
 async fn call(api_url: &str, method: &str, token: &SecretString) -> Result<(serde_json::Value, Option<Vec<String>>)> {
-    // The error's own text would hold the address, which is configured and may hold a password.
-    let unreachable = |error: reqwest::Error| {
-        let error = error.without_url().to_string();
-        failed(method, error, ErrorKind::Transient)
-    };
+    let unreachable = |error: reqwest::Error| failed(method, cause(error), ErrorKind::Transient);
     let http = reqwest::Client::builder().timeout(CALL).build().map_err(unreachable)?;
     let url = format!("{}/{method}", api_url.trim_end_matches('/'));
     let sent = http.post(url).bearer_auth(token.expose_secret()).send().await;
@@ -71,10 +67,23 @@ async fn call(api_url: &str, method: &str, token: &SecretString) -> Result<(serd
     match reply.ok {
         true => Ok((reply.rest, scopes)),
         false => {
-            let message = format!("{}{}", reply.error, mend(&reply.error));
+            let message = format!("{}{}", reply.error, with_mend(&reply.error));
             Err(failed(method, message, ErrorKind::Api(reply.error)))
         }
     }
+}
+
+/// What happened: reqwest's own text says only that it did, and holds the address, which is configured and may hold a password.
+fn cause(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", CALL.as_secs());
+    }
+    let error = error.without_url();
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 fn failed(method: &str, message: String, kind: ErrorKind) -> Error {

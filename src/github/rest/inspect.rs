@@ -1,5 +1,7 @@
 //! Reads that only `shipmate check` makes: what could go wrong later, looked at before.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use reqwest::Method;
 use serde::Deserialize;
@@ -33,8 +35,10 @@ pub struct Allowance {
     pub remaining: u64,
     /// Requests an hour.
     pub limit: u64,
-    /// The scopes of a classic token; other kinds have permissions, which GitHub doesn't tell.
+    /// The scopes of a classic token; other kinds have permissions instead.
     pub scopes: Option<Vec<String>>,
+    /// The permissions of a GitHub App's installation, by GitHub's names (`"issues": "write"`); of other kinds GitHub doesn't tell.
+    pub permissions: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +132,7 @@ impl RestGitHub {
                 remaining,
                 limit,
                 scopes,
+                permissions: self.tokens.permissions().await,
             }),
             None => Err(http::malformed(REQUEST, "`resources.core` is missing")),
         }

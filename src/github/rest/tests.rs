@@ -350,7 +350,12 @@ async fn an_app_finds_its_installation_and_renews_its_token_once() {
             "GET /repos/acme/web/installation" => axum::Json(json!({ "id": 5 })).into_response(),
             "POST /app/installations/5/access_tokens" => {
                 let expires = Utc::now() + chrono::TimeDelta::hours(1);
-                axum::Json(json!({ "token": format!("ghs_{}", made + 1), "expires_at": expires })).into_response()
+                let token = format!("ghs_{}", made + 1);
+                axum::Json(json!({ "token": token, "expires_at": expires, "permissions": { "issues": "read" } }))
+                    .into_response()
+            }
+            "GET /rate_limit" => {
+                axum::Json(json!({ "resources": { "core": { "remaining": 1, "limit": 2 } } })).into_response()
             }
             // The first token is refused, as one that GitHub revoked.
             _ if bearer == "ghs_1" => error(401, "Bad credentials"),
@@ -368,6 +373,8 @@ async fn an_app_finds_its_installation_and_renews_its_token_once() {
     let github = RestGitHub::new(&url, repo, tokens).unwrap();
     assert_eq!(github.comments(1).await.unwrap(), [] as [&str; 0]);
     github.comments(2).await.unwrap();
+    let told = github.allowance().await.unwrap().permissions.unwrap();
+    assert_eq!(told["issues"], "read", "what GitHub told with the token");
 
     let asked = asked.lock().unwrap();
     let bearers: Vec<&str> = asked

@@ -96,7 +96,10 @@ impl Tokens {
         json!({
             "token": token,
             "expires_at": (Utc::now() + TimeDelta::hours(1)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            "permissions": { "contents": "write", "pull_requests": "write", "checks": "read", "actions": "read", "workflows": "write" },
+            "permissions": {
+                "contents": "write", "pull_requests": "write", "workflows": "write", "issues": "write",
+                "checks": "read", "statuses": "read", "actions": "read", "metadata": "read",
+            },
             "repository_selection": "selected",
         })
     }
