@@ -1,5 +1,6 @@
 //! Answers to one person that come with buttons: what keeps a start from being made, what runs now, what can be done next. Pure.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::cards;
@@ -59,8 +60,8 @@ pub fn blocked(project: &Project, obstacles: &[Obstacle], wish: &Wish, may: MayO
 }
 
 /// A start that has to wait, because one runs.
-pub fn occupied(id: &str, view: Option<&View>, wish: &Wish) -> Content {
-    let refusal = text::already_running(id, view);
+pub fn occupied(id: &str, view: Option<&View>, wish: &Wish, now: DateTime<Utc>) -> Content {
+    let refusal = text::already_running(id, view, now);
     let queue = wishing("Queue mine", QUEUE, wish, Style::Plain);
     with_buttons(refusal.text, queue.into_iter().collect())
 }
@@ -84,8 +85,8 @@ pub fn nothing_runs(
 }
 
 /// `/deploy` while one runs: the card with the buttons that apply, and the line behind it.
-pub fn runs(view: &View, obstacles: &[Obstacle], line: usize) -> Content {
-    let mut content = cards::status(view);
+pub fn runs(view: &View, obstacles: &[Obstacle], line: usize, now: DateTime<Utc>) -> Content {
+    let mut content = cards::status(view, now);
     let mut notes: Vec<String> = text::obstacles(obstacles, text::Medium::Slack).into_iter().collect();
     if line > 0 {
         notes.push(text::in_the_queue(line));

@@ -1,7 +1,7 @@
 //! What a deployment looks like in Slack: from its view, the messages that should stand in the channel and its thread. Pure; the
 //! [`super::projector`] makes Slack agree.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::audience::Audience;
@@ -51,7 +51,7 @@ pub fn messages(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Mes
 fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Message> {
     let mut messages = vec![Message {
         slot: CARD.to_owned(),
-        content: card(view),
+        content: card(view, now),
     }];
     messages.extend(view.queued.map(|since| Message {
         slot: "from_queue".to_owned(),
@@ -73,25 +73,25 @@ fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Messa
     for question in &view.questions {
         messages.push(Message {
             slot: format!("question/{}", question.key),
-            content: asked(view, question),
+            content: asked(view, question, now),
         });
         messages.extend(reminder(view, question, now));
         messages.extend(warning(view, question, now));
     }
-    messages.extend(nudges(view, audience));
+    messages.extend(nudges(view, now, audience));
     if view.is_over() {
         messages.push(Message {
             slot: "outcome".to_owned(),
-            content: outcome(view),
+            content: outcome(view, now),
         });
     }
     messages
 }
 
 /// The live card.
-fn card(view: &View) -> Content {
+fn card(view: &View, now: DateTime<Utc>) -> Content {
     let (emoji, word) = text::state(view.state);
-    let now = text::now(view, Medium::Slack);
+    let now = text::now(view, now, Medium::Slack);
     let mut blocks = vec![
         kit::header(&text::title(view)),
         kit::section(&format!("{emoji} *{word}* · {now}")),
@@ -288,9 +288,9 @@ pub fn train(plan: &Plan) -> Vec<Value> {
 }
 
 /// An open question with its buttons.
-fn asked(view: &View, question: &Question) -> Content {
+fn asked(view: &View, question: &Question, now: DateTime<Utc>) -> Content {
     let title = text::headline(view, &question.kind);
-    let waits = text::wait(view, question, Medium::Slack);
+    let waits = text::wait(view, question, now, Medium::Slack);
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(body(view, &question.kind));
     if let QuestionKind::Checklist { items } = &question.kind {
@@ -302,7 +302,7 @@ fn asked(view: &View, question: &Question) -> Content {
     blocks.truncate(kit::BLOCKS - 2);
     let failed = matches!(question.kind, QuestionKind::Attention { .. });
     blocks.push(kit::context(&match failed {
-        true => text::to_choose(view, question),
+        true => text::to_choose(view, question, now),
         false => waits.clone(),
     }));
     let mut buttons = buttons(view, question);
@@ -397,9 +397,9 @@ fn closed(kind: &QuestionKind, view: &View, sentence: &str) -> Content {
 }
 
 /// The last word in the thread.
-fn outcome(view: &View) -> Content {
+fn outcome(view: &View, now: DateTime<Utc>) -> Content {
     let (emoji, word) = text::state(view.state);
-    let sentence = text::now(view, Medium::Slack);
+    let sentence = text::now(view, now, Medium::Slack);
     let head = format!("{emoji} *{word}* · {sentence}");
     let mut lines = vec![head.clone()];
     if view.state == State::Stopped {
@@ -424,8 +424,8 @@ fn outcome(view: &View) -> Content {
 }
 
 /// A deployment to one person alone: the card, with the buttons that apply now.
-pub fn status(view: &View) -> Content {
-    let mut content = card(view);
+pub fn status(view: &View, now: DateTime<Utc>) -> Content {
+    let mut content = card(view, now);
     for question in &view.questions {
         let buttons: Vec<Value> = buttons(view, question)
             .into_iter()
@@ -478,18 +478,18 @@ fn as_merged(car: &CarView) -> Merged {
 }
 
 /// Who asked again for what is still waited for; whoever is waited for is mentioned.
-fn nudges(view: &View, audience: &Audience) -> Vec<Message> {
+fn nudges(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Message> {
     let nudge = |(index, nudge): (usize, &Nudge)| {
         let question = view.questions.iter().find(|question| question.key == nudge.about);
         let (whom, wait) = match (question, &view.progress, &view.current) {
             (Some(question), _, _) => (
                 Medium::Slack.holders(&holders(view, question)),
-                text::wait(view, question, Medium::Slack),
+                text::wait(view, question, now, Medium::Slack),
             ),
             (None, Some(Progress::Approval { reviewers, .. }), Some(current)) if current.key == nudge.about => {
                 let who = |login: &String| audience.mention(login).unwrap_or_else(|| escape(login));
                 let who: Vec<String> = reviewers.iter().take(MENTIONS).map(who).collect();
-                (text::listed(&who, "and"), text::now(view, Medium::Slack))
+                (text::listed(&who, "and"), text::now(view, now, Medium::Slack))
             }
             _ => return None,
         };
@@ -502,15 +502,8 @@ fn nudges(view: &View, audience: &Audience) -> Vec<Message> {
     view.nudges.iter().enumerate().filter_map(nudge).collect()
 }
 
-/// When people are told that a deadline is near: an hour before, or when a quarter of a shorter time is left.
-fn warned_at(question: &Question) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    let deadline = question.deadline?;
-    let lead = ((deadline - question.since) / 4).min(TimeDelta::hours(1));
-    Some((deadline - lead, deadline))
-}
-
 fn warning(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
-    let (at, deadline) = warned_at(question)?;
+    let (at, deadline) = question.warning()?;
     let whom = Medium::Slack.holders(&holders(view, question));
     let sentence = text::expires_soon(question, deadline, &whom)?;
     (at <= now && now < deadline).then(|| Message {
@@ -519,31 +512,18 @@ fn warning(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Messa
     })
 }
 
-/// When the n-th reminder of a question is due: the gaps double.
-fn reminder_due(question: &Question, n: u32) -> Option<DateTime<Utc>> {
-    let gap = i64::try_from(question.remind_after_s?).ok()?.max(1);
-    let after = gap.checked_mul((1_i64 << n.min(20)) - 1)?;
-    question.since.checked_add_signed(chrono::TimeDelta::seconds(after))
-}
-
 /// The newest reminder that is due; older ones were posted at their time, or the process was down and one is enough.
 fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> Option<Message> {
-    let due = (1..=20)
-        .take_while(|&n| reminder_due(question, n).is_some_and(|at| at <= now))
-        .last()?;
-    Some(Message {
+    let due = question.reminders().take_while(|&at| at <= now).count();
+    (due > 0).then(|| Message {
         slot: format!("reminder/{}/{due}", question.key),
-        content: text::private(&text::reminder(view, question)),
+        content: text::private(&text::reminder(view, question, now)),
     })
 }
 
 /// When the next reminder or warning of any open question is due.
 pub fn next_reminder(view: &View, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let next = |question: &Question| {
-        let reminders = (1..=20).filter_map(|n| reminder_due(question, n));
-        let warning = warned_at(question).map(|(at, _)| at);
-        reminders.chain(warning).filter(|&at| at > now).min()
-    };
+    let next = |question: &Question| question.next_reminder(now);
     view.questions.iter().filter_map(next).min()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::slots::Slots;
@@ -32,6 +33,8 @@ pub struct Home<'a> {
     pub muted: bool,
     /// By deployment: the page of its message in the channel.
     pub links: BTreeMap<String, String>,
+    /// The time.
+    pub now: DateTime<Utc>,
 }
 
 impl Home<'_> {
@@ -47,10 +50,13 @@ impl Home<'_> {
     /// As Slack takes it.
     pub fn drawn(&self) -> Value {
         let mut blocks = vec![kit::header(words::WAITS)];
-        let waits = self
-            .waits
-            .iter()
-            .map(|(view, question)| format!("{} · {}", self.title(view), text::wait(view, question, Medium::Slack)));
+        let waits = self.waits.iter().map(|(view, question)| {
+            format!(
+                "{} · {}",
+                self.title(view),
+                text::wait(view, question, self.now, Medium::Slack)
+            )
+        });
         blocks.extend(listed(waits.collect(), words::NOTHING_WAITS));
         blocks.push(kit::header(words::IN_FLIGHT));
         let none = match self.login {
@@ -65,7 +71,7 @@ impl Home<'_> {
                 "{} in <#{}> · {emoji} {word}\n{}",
                 self.title(view),
                 escape(&view.channel),
-                text::now(view, Medium::Slack)
+                text::now(view, self.now, Medium::Slack)
             )
         });
         blocks.extend(listed(runs.collect(), words::NOTHING_RUNS));
@@ -147,6 +153,7 @@ impl Bot {
                 login: bot.0.config.people.get(&user).map(String::as_str),
                 muted: bot.0.audience.now().is_muted(&user),
                 links,
+                now: bot.engine().clock().now(),
             };
             if let Err(error) = bot.0.slack.publish_home(&user, home.drawn()).await {
                 tracing::warn!(%error, "the App Home can't be shown");

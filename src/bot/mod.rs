@@ -191,7 +191,7 @@ impl Bot {
         let line = self.waiting(project)?.len();
         let running = self.running_view(project)?;
         Ok(Told::Privately(match running {
-            Some(view) => answers::runs(&view, &obstacles, line),
+            Some(view) => answers::runs(&view, &obstacles, line, self.engine().clock().now()),
             None => {
                 let may = self.may_override(project, user).await;
                 answers::nothing_runs(project, self.latest(project, 1)?.first(), &obstacles, line, may)
@@ -253,7 +253,7 @@ impl Bot {
         let view = journal.map(|journal| View::of(id, &journal.history()));
         Ok(Told::Privately(
             match view.filter(|view| view.project == project.name) {
-                Some(view) => cards::status(&view),
+                Some(view) => cards::status(&view, self.engine().clock().now()),
                 None => text::unknown_deployment(id),
             },
         ))

@@ -48,6 +48,7 @@ impl Planner {
             wake: Arc::default(),
             drain: CancellationToken::new(),
             retry: self.retry,
+            remind_after: None,
         };
         let saga = Saga::new(world.clone(), core);
         let name = format!("deploy-{}-{id}", Utc::now().format("%Y%m%dT%H%M%S"));

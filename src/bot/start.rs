@@ -37,7 +37,12 @@ impl Bot {
             Err(NotBegun::Running(id)) => {
                 let running = self.engine().journal(&id).map_err(|error| error.to_string())?;
                 let view = running.map(|journal| View::of(&id, &journal.history()));
-                Told::Privately(answers::occupied(&id, view.as_ref(), &wish))
+                Told::Privately(answers::occupied(
+                    &id,
+                    view.as_ref(),
+                    &wish,
+                    self.engine().clock().now(),
+                ))
             }
             Err(NotBegun::Draining) => Told::Privately(text::draining()),
             Err(NotBegun::Failed(error)) => return Err(error),

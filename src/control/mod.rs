@@ -197,9 +197,13 @@ impl State {
             let view = running.map(|journal| View::of(journal.id(), &journal.history()));
             found.push((project.name.as_str(), view));
         }
+        let now = self.engine.clock().now();
         let texts: Vec<String> = found
             .iter()
-            .map(|(project, view)| view.as_ref().map_or_else(|| text::idle(project), text::status))
+            .map(|(project, view)| match view {
+                Some(view) => text::status(view, now),
+                None => text::idle(project),
+            })
             .collect();
         let data = found
             .iter()
@@ -267,7 +271,7 @@ async fn show(Shared(state): Shared<State>, Segment(id): Segment<String>) -> Ans
     let history = journal.history();
     let events: Vec<_> = history.records().iter().map(|record| json!(**record)).collect();
     Ok(Json(Answer {
-        text: text::shown(&view, &history),
+        text: text::shown(&view, &history, state.engine.clock().now()),
         data: json!({ "deployment": view, "events": events }),
     }))
 }

@@ -22,10 +22,10 @@ pub fn idle(project: &str) -> String {
 }
 
 /// A deployment at a glance, with what can be decided and how.
-pub fn status(view: &View) -> String {
+pub fn status(view: &View, now: DateTime<Utc>) -> String {
     let (emoji, word) = shared::state(view.state);
     let mut lines = vec![format!("{} · {} · {emoji} {word}", view.id, shared::title(view))];
-    lines.push(format!("  {}", shared::now(view, PLAIN)));
+    lines.push(format!("  {}", shared::now(view, now, PLAIN)));
     if !view.is_over() {
         lines.extend(view.phases.iter().map(|phase| phase_line(phase.phase, phase.state)));
     }
@@ -85,8 +85,8 @@ pub fn history(views: &[View]) -> String {
 }
 
 /// A deployment and all its events.
-pub fn shown(view: &View, history: &History) -> String {
-    let mut lines = vec![status(view), String::new()];
+pub fn shown(view: &View, history: &History, now: DateTime<Utc>) -> String {
+    let mut lines = vec![status(view, now), String::new()];
     for record in history.records() {
         lines.push(format!("  {}  {}", moment(record.at), event(&record.event)));
         lines.extend(record.event.requests().iter().map(request));

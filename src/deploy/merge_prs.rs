@@ -21,6 +21,7 @@ use crate::github::{
     Issue, MergeMethod, MergeOutcome, Permission, PullRequest, PullRequestFilter, PullRequestState, RepoName, Review,
     ReviewState, Sha,
 };
+use crate::saga::clock::delta;
 use crate::saga::{Compensate, Context, Step, StepError};
 
 /// Reads under way at once: well below GitHub's hundred.
@@ -707,6 +708,7 @@ impl Step<World> for MergePr {
     type Output = MergeCommit;
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<MergeCommit, StepError> {
+        let patience = cx.world.project.timeouts.mergeable;
         let mut poll = Poll::new(&cx.world.project);
         let mut said: Option<String> = None;
         let mut foreign = None;
@@ -722,9 +724,15 @@ impl Step<World> for MergePr {
                 (foreign, ()) = futures_util::try_join!(unmoved, green)?;
                 looked = true;
             }
-            let impatient = overdue(cx, cx.world.project.timeouts.mergeable);
+            let impatient = overdue(cx, patience);
             match pr.mergeable {
-                None if !impatient => cx.report(&Progress::Mergeability { number: self.number }).await?,
+                None if !impatient => {
+                    cx.report(&Progress::Mergeability {
+                        number: self.number,
+                        deadline: Some(cx.began() + delta(patience)),
+                    })
+                    .await?
+                }
                 // Right after the previous merge GitHub may still answer for the old base: the merge itself is the arbiter.
                 _ => match cx.world.github.merge(self.number, self.method, &self.head).await? {
                     MergeOutcome::Merged(commit) => {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::try_join;
@@ -827,7 +828,7 @@ fn all_ticked(state: &CheckpointState) -> Option<(&'static str, Actor)> {
 }
 
 /// What remains after a person stopped it: unmerged pull requests go back if people want that, and the workspace goes.
-async fn wind_down(saga: &Saga<World>) -> Result<(), Stop> {
+async fn wind_down(saga: &Saga<World>, remind_after: Option<Duration>) -> Result<(), Stop> {
     let history = saga.history();
     let view = view::View::of(saga.id(), &history);
     let unmerged = view.unmerged();
@@ -843,6 +844,7 @@ async fn wind_down(saga: &Saga<World>) -> Result<(), Stop> {
                 "deploy_pr": deploy_pr,
             }),
             choices,
+            remind_after,
             ..Checkpoint::default()
         };
         let decision = saga.checkpoint("stopped/unmerged", question).await?;
@@ -908,12 +910,16 @@ impl Workflow for Deployments {
         &self.registry
     }
 
+    fn remind_after(&self, input: &Value) -> Option<Duration> {
+        Some(read_request(input).ok()?.project.timeouts.reminder)
+    }
+
     async fn run(&self, saga: &Saga<World>, input: &Value) -> Result<(), Stop> {
         deploy(saga, &read_request(input).map_err(Stop::Drift)?).await
     }
 
-    async fn wind_down(&self, saga: &Saga<World>, _: &Value) -> Result<(), Stop> {
-        wind_down(saga).await
+    async fn wind_down(&self, saga: &Saga<World>, input: &Value) -> Result<(), Stop> {
+        wind_down(saga, self.remind_after(input)).await
     }
 }
 

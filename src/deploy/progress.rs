@@ -13,6 +13,9 @@ pub enum Progress {
     Mergeability {
         /// The pull request.
         number: u64,
+        /// Then the merge is tried all the same; older journals don't have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<DateTime<Utc>>,
     },
     /// The deploy branch is where somebody else put it; said before a person is asked.
     Foreign {

@@ -247,8 +247,8 @@ pub fn title(view: &View) -> String {
     }
 }
 
-/// The one sentence: what it does now, or what it waits for, since when, until when, and what then.
-pub fn now(view: &View, medium: Medium) -> String {
+/// The one sentence: what it does `now`, or what it waits for, since when, until when, and what then.
+pub fn now(view: &View, now: DateTime<Utc>, medium: Medium) -> String {
     match view.state {
         State::Completed => completed(view, medium),
         State::Undone => undone(view, medium),
@@ -266,7 +266,7 @@ pub fn now(view: &View, medium: Medium) -> String {
             let waits = shipped
                 .into_iter()
                 .chain(others)
-                .map(|question| wait(view, question, medium));
+                .map(|question| wait(view, question, now, medium));
             waits.collect::<Vec<_>>().join(" ")
         }
         State::Running => match &view.current {
@@ -318,11 +318,20 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
         );
     }
     match &view.progress {
-        Some(Progress::Mergeability { number }) => {
-            format!("Waiting for GitHub to work out whether #{number} can be merged.")
+        Some(Progress::Mergeability { number, deadline }) => {
+            let then = deadline.map(|at| {
+                format!(
+                    " If it has not by {}, the merge is tried all the same.",
+                    medium.time(at)
+                )
+            });
+            format!(
+                "Waiting since {since} for GitHub to work out whether #{number} can be merged.{}",
+                then.unwrap_or_default()
+            )
         }
         Some(Progress::Foreign { tip, .. }) => format!(
-            "Looking at who moved the deploy branch to {}.",
+            "Looking since {since} at who moved the deploy branch to {}. You are asked, unless a Retry has taken it in.",
             medium.quote(tip.short())
         ),
         Some(Progress::Checks { checks, deadline }) => format!(
@@ -421,8 +430,17 @@ fn checks_summary(checks: &[Check], medium: Medium, none: &str) -> String {
     }
 }
 
-/// What a question waits for, in one sentence.
-pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
+/// What a question waits for, in one sentence, and when people are reminded of it next.
+pub fn wait(view: &View, question: &Question, now: DateTime<Utc>, medium: Medium) -> String {
+    format!("{}{}", waits(view, question, medium), reminded(question, now, medium))
+}
+
+fn reminded(question: &Question, now: DateTime<Utc>, medium: Medium) -> String {
+    let next = question.next_reminder(now);
+    next.map_or_else(String::new, |at| format!(" Next reminder: {}.", medium.time(at)))
+}
+
+fn waits(view: &View, question: &Question, medium: Medium) -> String {
     let since = medium.time(question.since);
     let deadline = match question.deadline {
         Some(at) => format!(" If nobody does by {}, everything is undone.", medium.time(at)),
@@ -480,12 +498,13 @@ pub fn wait(view: &View, question: &Question, medium: Medium) -> String {
 }
 
 /// What a question waits for, below what went wrong.
-pub fn to_choose(view: &View, question: &Question) -> String {
+pub fn to_choose(view: &View, question: &Question, now: DateTime<Utc>) -> String {
     format!(
-        "Waiting since {} for {} to choose {}.",
+        "Waiting since {} for {} to choose {}.{}",
         Medium::Slack.time(question.since),
         Medium::Slack.holders(&view.permissions.approve),
-        choices(question)
+        choices(question),
+        reminded(question, now, Medium::Slack)
     )
 }
 
@@ -679,8 +698,8 @@ pub fn more(count: usize, place: &str) -> String {
 }
 
 /// That a question still waits.
-pub fn reminder(view: &View, question: &Question) -> String {
-    format!("🔔 {}", wait(view, question, Medium::Slack))
+pub fn reminder(view: &View, question: &Question, now: DateTime<Utc>) -> String {
+    format!("🔔 {}", wait(view, question, now, Medium::Slack))
 }
 
 /// A line of the train: number, title, author, head.
@@ -954,13 +973,13 @@ pub fn wrong_channel(projects: &[Project]) -> Content {
 }
 
 /// The start was refused, because one runs.
-pub fn already_running(id: &str, view: Option<&View>) -> Content {
+pub fn already_running(id: &str, view: Option<&View>, at: DateTime<Utc>) -> Content {
     let by = view.map(|view| {
         let who = Medium::Slack.person(&view.started_by);
         format!(
             ", started by {who} {}: {}",
             Medium::Slack.time(view.started_at),
-            now(view, Medium::Slack)
+            now(view, at, Medium::Slack)
         )
     });
     private(&format!(
@@ -1317,18 +1336,19 @@ pub fn nudged(by: &Actor, whom: &str, wait: &str) -> String {
     }
 }
 
-/// That a deadline is near, said while there is time; `None` where nothing is undone by it.
+/// That a deadline is near, said while there is time; `None` where nothing follows from it.
 pub fn expires_soon(question: &Question, deadline: DateTime<Utc>, whom: &str) -> Option<String> {
-    let what = match question.kind {
-        QuestionKind::ConfirmPrList { .. } => "confirms the list",
-        QuestionKind::Approve { .. } => "approves the point of no return",
-        QuestionKind::Attention { .. }
-        | QuestionKind::Checklist { .. }
-        | QuestionKind::Issues { .. }
-        | QuestionKind::Unmerged { .. } => return None,
+    let (what, then) = match &question.kind {
+        QuestionKind::ConfirmPrList { .. } => ("confirms the list", "everything is undone"),
+        QuestionKind::Approve { .. } => ("approves the point of no return", "everything is undone"),
+        QuestionKind::Issues { issues, .. } => (
+            "says what becomes of the resolved issues",
+            number(issues.len(), "it stays open", "they stay open"),
+        ),
+        QuestionKind::Attention { .. } | QuestionKind::Checklist { .. } | QuestionKind::Unmerged { .. } => return None,
     };
     Some(format!(
-        "⌛ {whom}: if nobody {what} by {}, everything is undone.",
+        "⌛ {whom}: if nobody {what} by {}, {then}.",
         Medium::Slack.time(deadline)
     ))
 }

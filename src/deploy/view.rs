@@ -1,6 +1,6 @@
 //! What people see of a deployment: a pure function of its journal, drawn by Slack, dashboard and command line alike.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, from_value};
 
@@ -19,6 +19,9 @@ use crate::github::Issue;
 use crate::saga::engine::TooLate;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
 use crate::saga::{Actor, Event, History, Outcome, Step};
+
+/// After so many, at twice the gap each time, nobody will answer any more.
+const REMINDERS: u32 = 20;
 
 /// A deployment at one instant.
 #[derive(Clone, Debug, Serialize)]
@@ -322,6 +325,33 @@ pub struct ReceiptLine {
     pub ok: bool,
     /// What was read back, or what failed.
     pub text: String,
+}
+
+impl Question {
+    /// When people are reminded of it, one after the other: the gaps double. Nobody is once the deadline has decided.
+    pub fn reminders(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let gap = self.remind_after_s.and_then(|seconds| i64::try_from(seconds).ok());
+        let due = move |n: u32| {
+            let after = gap?.max(1).checked_mul((1_i64 << n) - 1)?;
+            self.since.checked_add_signed(TimeDelta::try_seconds(after)?)
+        };
+        (1..=REMINDERS)
+            .map_while(due)
+            .take_while(|&at| self.deadline.is_none_or(|deadline| at < deadline))
+    }
+
+    /// When people are told that the deadline is near, an hour before or when a quarter of a shorter time is left; and the deadline.
+    pub fn warning(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let deadline = self.deadline?;
+        let lead = ((deadline - self.since) / 4).min(TimeDelta::hours(1));
+        Some((deadline - lead, deadline))
+    }
+
+    /// When people are reminded or warned next.
+    pub fn next_reminder(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let warning = self.warning().map(|(at, _)| at);
+        self.reminders().chain(warning).filter(|&at| at > now).min()
+    }
 }
 
 impl View {

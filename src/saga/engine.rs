@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -32,6 +33,10 @@ pub trait Workflow: Send + Sync + 'static {
     fn world(&self, saga: &str, input: &Value) -> Result<Arc<Self::World>, String>;
     /// How to take steps back.
     fn registry(&self) -> &Registry<Self::World>;
+    /// When people are reminded of what the engine asks by itself: what becomes of a step that has failed, or of the saga.
+    fn remind_after(&self, _input: &Value) -> Option<Duration> {
+        None
+    }
     /// Forward.
     fn run(&self, saga: &Saga<Self::World>, input: &Value) -> impl Future<Output = Result<(), Stop>> + Send;
     /// What remains to be done once a person has stopped it after the pivot.
@@ -247,11 +252,13 @@ impl<F: Workflow> Engine<F> {
         };
         let _ = self.inner.changes.send(journal.id().to_owned());
         self.inner.tasks.spawn(self.clone().announce(journal.clone()));
+        let input = started(&journal.history()).ok().map(|(_, input)| input);
         let core = Core {
             journal,
             wake,
             drain: self.inner.drain.clone(),
             retry: self.inner.retry,
+            remind_after: input.and_then(|input| self.inner.workflow.remind_after(&input)),
         };
         let engine = self.clone();
         let span = tracing::error_span!("deployment", deployment = core.journal.id());
@@ -431,6 +438,7 @@ impl<F: Workflow> Engine<F> {
         let question = Checkpoint {
             data: json!({ "error": problem.to_string(), "workflow_version": F::VERSION }),
             choices: vec![choice::RETRY, way_out],
+            remind_after: core.remind_after,
             ..Checkpoint::default()
         };
         let event = question.opened(&history.next_problem(), core.journal.clock().now());
@@ -626,7 +634,7 @@ impl<F: Workflow> Engine<F> {
 
     /// Stops taking starts and suspends every saga at its next journal boundary. Resolves when all have, or when `limit` passes: what is
     /// cut off then is in doubt, and looked for at the next start.
-    pub async fn drain(&self, limit: std::time::Duration) {
+    pub async fn drain(&self, limit: Duration) {
         self.inner.drain.cancel();
         self.inner.tasks.close();
         if tokio::time::timeout(limit, self.inner.tasks.wait()).await.is_err() {

@@ -77,6 +77,8 @@ pub struct Core {
     pub drain: CancellationToken,
     /// For every step.
     pub retry: RetryPolicy,
+    /// When people are reminded of what is asked about a step that has failed.
+    pub remind_after: Option<Duration>,
 }
 
 /// One saga. It can't reach the world but through a step.
@@ -221,6 +223,7 @@ impl<W: Send + Sync + 'static> Saga<W> {
                 let question = Checkpoint {
                     data: serde_json::json!({ "step": key, "error": error }),
                     choices: [choice::RETRY].into_iter().chain(skip).chain([choice::STOP]).collect(),
+                    remind_after: self.core.remind_after,
                     ..Checkpoint::default()
                 };
                 self.open(&attention, question).await?;

@@ -102,7 +102,7 @@ impl Shown<'_> {
     /// The whole card.
     pub fn draw(&self, extent: Extent) -> Markup {
         let view = self.view;
-        let sentence = text::now(view, Medium::Plain);
+        let sentence = text::now(view, self.now, Medium::Plain);
         html! {
             article.card.(class(view.state)) aria-labelledby=(format!("{}-title", view.id)) {
                 header {

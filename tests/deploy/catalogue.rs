@@ -390,7 +390,20 @@ fn progress() -> Vec<(&'static str, Progress)> {
     };
     let deadline = at(60);
     vec![
-        ("mergeability", Progress::Mergeability { number: 7 }),
+        (
+            "mergeability",
+            Progress::Mergeability {
+                number: 7,
+                deadline: Some(at(5)),
+            },
+        ),
+        (
+            "mergeability, in an older journal",
+            Progress::Mergeability {
+                number: 7,
+                deadline: None,
+            },
+        ),
         (
             "somebody else's commit",
             Progress::Foreign {
@@ -627,7 +640,7 @@ fn what_runs(catalogue: &mut Catalogue) {
     for medium in [Medium::Slack, Medium::Plain] {
         for (when, said) in progress() {
             let view = running(Some(said), "wait_for_ci", "waiting for the checks", None);
-            catalogue.line(&format!("{medium:?}, {when}"), text::now(&view, medium));
+            catalogue.line(&format!("{medium:?}, {when}"), text::now(&view, at(0), medium));
         }
     }
     let failing = Some("GitHub answered 502.");
@@ -664,7 +677,7 @@ fn what_runs(catalogue: &mut Catalogue) {
         ("undone but for two", undone(Some("the checks failed"), 2)),
         ("stopped", ended(State::Stopped, 1)),
     ] {
-        catalogue.line(when, text::now(&view, Medium::Slack));
+        catalogue.line(when, text::now(&view, at(0), Medium::Slack));
     }
 }
 
@@ -677,10 +690,10 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     }
     catalogue.name("wait");
     for (when, question) in questions() {
-        catalogue.line(when, text::wait(&view, &question, Medium::Slack));
+        catalogue.line(when, text::wait(&view, &question, at(0), Medium::Slack));
     }
     let (_, failed) = &questions()[5];
-    catalogue.says("to_choose", text::to_choose(&view, failed));
+    catalogue.says("to_choose", text::to_choose(&view, failed, at(0)));
     let run = "https://github.com/acme/web/actions/runs/1";
     let ran = View {
         run_url: Some(run.to_owned()),
@@ -695,11 +708,12 @@ fn what_is_asked(catalogue: &mut Catalogue) {
             catalogue.line(when, text::explained(&ran, &error, medium));
         }
     }
-    catalogue.says("reminder", text::reminder(&view, &checklist()));
+    catalogue.says("reminder", text::reminder(&view, &checklist(), at(30)));
     catalogue.name("expires_soon");
     let soon = |question: &Question, whom: &str| text::expires_soon(question, at(60), whom).unwrap_or_default();
     catalogue.line("", soon(&confirm(), "<@U0ANA>"));
     catalogue.line("", soon(&approve(1), "<!subteam^S0DEPLOYERS>"));
+    catalogue.line("", soon(&issues(2), "<@U0ANA>"));
     let choices = [
         choice::CONFIRM,
         choice::EDIT,
@@ -913,8 +927,8 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
     catalogue.topic("Answers to commands");
     let project = project();
     catalogue.name("already_running");
-    catalogue.line("", text::already_running("web-1", Some(&waiting())));
-    catalogue.line("unread", text::already_running("web-1", None));
+    catalogue.line("", text::already_running("web-1", Some(&waiting()), at(0)));
+    catalogue.line("unread", text::already_running("web-1", None, at(0)));
     catalogue.says("nothing_runs", text::nothing_runs(&project));
     catalogue.name("last_one");
     catalogue.line("", text::last_one(&ended(State::Completed, 2)));
@@ -1043,11 +1057,12 @@ fn asking_again(catalogue: &mut Catalogue) {
     let view = waiting();
     let wait = text::now(
         &running(progress().pop().map(|(_, said)| said), "", "", None),
+        at(0),
         Medium::Slack,
     );
     catalogue.name("nudged");
     catalogue.line("not named yet", text::nudged(&ben(), "<!subteam^S0DEPLOYERS>", &wait));
-    let wait = text::wait(&view, &confirm(), Medium::Slack);
+    let wait = text::wait(&view, &confirm(), at(0), Medium::Slack);
     catalogue.line("named already", text::nudged(&ben(), "<!subteam^S0DEPLOYERS>", &wait));
     catalogue.name("not_nudged");
     catalogue.line("", text::not_nudged(Some(at(10))));
@@ -1115,7 +1130,7 @@ fn dialogues(catalogue: &mut Catalogue) {
     for (name, answer) in [
         ("nothing runs", answers::nothing_runs(&project, None, &[], 2, yes)),
         ("blocked", answers::blocked(&project, &in_the_way(), &wish, yes)),
-        ("occupied", answers::occupied("web-1", Some(&waiting()), &wish)),
+        ("occupied", answers::occupied("web-1", Some(&waiting()), &wish, at(0))),
         ("a dry run", answers::dry_run(&project, &plan, &[], &wish, yes)),
     ] {
         catalogue.says(&format!("{name}, with buttons"), answer);

@@ -159,6 +159,24 @@ async fn a_reminder_comes_once_whoever_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_reminded_of_what_failed_and_of_what_a_stop_left() {
+    let stage = Stage::empty(Scenario::FailingChecks, |_| {}).await;
+    let mut stage = on(stage, MORNING, "").await;
+    stage.sees("Stop here").await;
+    stage.clock.advance(TimeDelta::minutes(31));
+    reminded(&stage, 1).await;
+    stage.restart().await;
+    stage.ben().clicks("Stop here").await;
+    stage.sees("Put them back").await;
+    assert_eq!(reminders(&stage), 1);
+    stage.clock.advance(TimeDelta::minutes(31));
+    reminded(&stage, 2).await;
+    stage.ben().clicks("Put them back").await;
+    stage.reads("Stopped by a person").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_branch_has_the_date_of_its_project_on_both_sides_of_summer_time() {
     // In Paris: half past midnight in winter time, minutes before and after the clocks change, and half past midnight in summer time.
     for (time, date) in [

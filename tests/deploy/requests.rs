@@ -33,7 +33,7 @@ async fn all_are_told(stage: &Stage) {
     seen.sort();
     told.sort();
     assert_eq!(told, seen);
-    let shown = text::shown(&View::of("web-1", &history), &history);
+    let shown = text::shown(&View::of("web-1", &history), &history, stage.clock.now());
     let page = format!("http://{}/deployments/web-1", stage.running().address);
     let page = reqwest::get(page).await.unwrap().text().await.unwrap();
     for request in &requests {

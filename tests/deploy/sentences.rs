@@ -42,7 +42,7 @@ fn every_message_of_real_runs_reads_so_in_slack() {
 #[test]
 fn the_one_sentence_of_real_runs_reads_so_in_a_terminal() {
     for name in ["at_the_checklist", "on_the_way_back"] {
-        let said = told(name, |view, _| vec![text::now(view, Medium::Plain)]);
+        let said = told(name, |view, now| vec![text::now(view, now, Medium::Plain)]);
         insta::assert_snapshot!(format!("terminal_{name}"), said);
     }
 }

@@ -1,6 +1,6 @@
 //! Whatever people write and however many pull requests there are, what comes out is what Slack takes.
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 
 use super::*;
@@ -166,7 +166,7 @@ fn everything(texts: &[String], excluded: usize) -> Vec<Content> {
     let mut contents = Vec::new();
     for story in stories {
         let view = View::of("web-1", &history(story));
-        contents.push(status(&view));
+        contents.push(status(&view, DateTime::UNIX_EPOCH));
         contents.extend(
             messages(
                 &view,
@@ -255,18 +255,16 @@ fn a_train_of_a_hundred_and_twenty_is_cut_and_counted() {
 
 #[test]
 fn reminders_grow_apart_and_a_late_start_posts_one() {
-    let view = View::of(
-        "web-1",
-        &history(vec![
-            started(Vec::new()),
-            opened(
-                "confirm_pr_list",
-                json!({ "plan": plan(&["x".to_owned()], 0) }),
-                &["confirm"],
-            ),
-        ]),
+    let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+    let mut question = opened(
+        "confirm_pr_list",
+        json!({ "plan": plan(&["x".to_owned()], 0) }),
+        &["confirm"],
     );
-    let at = |minutes: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minutes);
+    if let Event::CheckpointOpened { deadline, .. } = &mut question {
+        *deadline = Some(at(100));
+    }
+    let view = View::of("web-1", &history(vec![started(Vec::new()), question]));
     let due = |minutes| {
         let slots: Vec<String> = messages(&view, at(minutes), &Audience::default())
             .into_iter()
@@ -281,6 +279,8 @@ fn reminders_grow_apart_and_a_late_start_posts_one() {
     assert_eq!(due(3), ["reminder/confirm_pr_list/2"]);
     assert_eq!(due(60), ["reminder/confirm_pr_list/5"]);
     assert_eq!(next_reminder(&view, at(3)), Some(at(7)));
+    assert_eq!(next_reminder(&view, at(63)), Some(at(75)), "the warning");
+    assert_eq!(next_reminder(&view, at(75)), None, "the deadline comes first");
 }
 
 /// A deployment whose list has these authors, confirmed, released and ticked.
@@ -404,7 +404,7 @@ fn a_deadline_is_said_an_hour_before_or_when_a_quarter_is_left() {
         remind_after_s: None,
         votes: Vec::new(),
     };
-    let at = |seconds| warned_at(&question(seconds)).map(|(at, _)| at.timestamp());
+    let at = |seconds| question(seconds).warning().map(|(at, _)| at.timestamp());
     assert_eq!(at(24 * 3600), Some(23 * 3600));
     assert_eq!(at(40 * 60), Some(30 * 60));
 }
@@ -493,9 +493,9 @@ fn answers_over(texts: &[String]) -> Vec<Content> {
     contents.extend([
         answers::blocked(project, &obstacles, &wish, MayOverride::Yes),
         answers::blocked(project, &obstacles, &Wish::default(), MayOverride::No),
-        answers::occupied("web-1", Some(&view), &wish),
+        answers::occupied("web-1", Some(&view), &wish, DateTime::UNIX_EPOCH),
         answers::nothing_runs(project, Some(&view), &obstacles, 3, MayOverride::Yes),
-        answers::runs(&view, &obstacles, 3),
+        answers::runs(&view, &obstacles, 3, DateTime::UNIX_EPOCH),
         answers::dry_run(project, &plan, &obstacles, &wish, MayOverride::Yes),
         text::now_locked(project, &lock_by(&reason)),
         text::now_unlocked(project, &lock_by(&reason), &ana),
@@ -595,7 +595,7 @@ proptest! {
         let views = vec![view; 20];
         let waits = views.iter().flat_map(|view| view.questions.iter().map(move |question| (view, question))).collect();
         let login = plan.cars.first().map(|car| car.author.clone());
-        let home = crate::bot::home::Home { views: &views, waits, login: login.as_deref(), muted: false, links: Default::default() };
+        let home = crate::bot::home::Home { views: &views, waits, login: login.as_deref(), muted: false, links: Default::default(), now: DateTime::UNIX_EPOCH };
         prop_assert_eq!(broken_view(&home.drawn(), 50), None);
     }
 }

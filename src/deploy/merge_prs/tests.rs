@@ -62,6 +62,7 @@ async fn saga(mut github: MockGitHub) -> Saga<World> {
             max: Duration::from_millis(2),
             attempts: 4,
         },
+        remind_after: None,
     };
     Saga::new(Arc::new(world), core)
 }

@@ -174,6 +174,21 @@ async fn a_persons_retry_begins_the_step_anew_and_neither_a_restart_nor_a_retry_
 }
 
 #[tokio::test]
+async fn people_are_reminded_of_what_the_engine_asks() {
+    for (fault, asked) in [
+        (Fault::Before(permanent()), "attention/announce/1"),
+        (Fault::Panic, "attention/saga/1"),
+    ] {
+        let stage = Stage::new();
+        stage.outside.fault("announce", fault);
+        let process = stage.process();
+        let input = json!({ "unattended": true, "remind_after_s": 60 });
+        let journal = process.start(input).await;
+        assert_eq!(sees_open(&journal, asked).await.remind_after_s, Some(60));
+    }
+}
+
+#[tokio::test]
 async fn after_the_pivot_a_person_skips() {
     let stage = Stage::new();
     stage.outside.fault("merge/2", Fault::Before(permanent()));

@@ -339,6 +339,7 @@ async fn drying() -> (Press, Core, tokio::task::JoinHandle<Result<(), Stop>>) {
         wake: Arc::default(),
         drain: CancellationToken::new(),
         retry: RetryPolicy::default(),
+        remind_after: None,
     };
     // Somebody rang before it began.
     core.wake.notify_one();

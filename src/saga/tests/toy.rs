@@ -331,6 +331,10 @@ impl<const VERSION: u32> Workflow for Toy<VERSION> {
         &self.registry
     }
 
+    fn remind_after(&self, input: &Value) -> Option<Duration> {
+        input["remind_after_s"].as_u64().map(Duration::from_secs)
+    }
+
     async fn run(&self, saga: &Saga<World>, input: &Value) -> Result<(), Stop> {
         let named = |thing: &str| format!("{}/{thing}", saga.id());
         let branch = match self.outside.standing().contains_key("drifted") {
