@@ -221,11 +221,11 @@ fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
             let dismissed = dismissed
                 .iter()
                 .map(|(number, who)| format!("#{number}: {}", who.join(", ")));
-            let mut blocks = items(text::PLAN_CHANGED, changes);
-            blocks.extend(items(&text::foreign_commits(&plan.branch), foreign));
-            blocks.extend(items(text::DISMISSED, &dismissed.collect::<Vec<_>>()));
+            let mut blocks = items(&text::plan_changed(Medium::Slack), changes);
+            blocks.extend(items(&text::foreign_commits(&plan.branch, Medium::Slack), foreign));
+            blocks.extend(items(&text::dismissed(Medium::Slack), &dismissed.collect::<Vec<_>>()));
             blocks.extend(train(plan));
-            blocks.push(kit::context(&text::from_here_on(digest)));
+            blocks.push(kit::context(&text::from_here_on(digest, Medium::Slack)));
             blocks
         }
         QuestionKind::Attention { error, .. } => {
@@ -239,7 +239,7 @@ fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
                 format!("• {link} {}", escape(&truncate(&issue.title, 120)))
             };
             let mut lines = list(issues, line);
-            lines.push(text::would_be_told(comment));
+            lines.push(text::would_be_told(comment, Medium::Slack));
             kit::lines(&lines)
         }
         QuestionKind::Unmerged { unmerged, deploy_pr } => {

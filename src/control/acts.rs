@@ -205,7 +205,7 @@ impl State {
                 };
                 Refusal::NotAllowed(text::may_not(project, by, permit))
             }
-            decide::Refusal::TwoPeople(_) => Refusal::NotAllowed(text::two_people(project)),
+            why @ decide::Refusal::TwoPeople(_) => Refusal::NotAllowed(sentences::refusal(&why, Medium::Plain)),
             decide::Refusal::Failed(error) => Refusal::failed(error),
             why => Refusal::NotNow(sentences::refusal(&why, Medium::Plain)),
         }

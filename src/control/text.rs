@@ -79,7 +79,7 @@ pub fn history(views: &[View]) -> String {
         format!("{emoji} {} {} · {word} · {at} by {by}", view.id, PLAIN.quote(version))
     };
     match views {
-        [] => "There has been no deployment yet.".to_owned(),
+        [] => shared::NO_DEPLOYMENT.to_owned(),
         views => views.iter().map(line).collect::<Vec<_>>().join("\n"),
     }
 }
@@ -221,14 +221,6 @@ pub fn may_not(project: &Project, by: &Actor, permit: Permit<'_>) -> String {
     )
 }
 
-/// Whoever started it doesn't approve it.
-pub fn two_people(project: &Project) -> String {
-    format!(
-        "You started this deployment, so somebody else must approve it (`two_person` in [projects.permissions] of {}).",
-        project.name
-    )
-}
-
 /// No such project.
 pub fn unknown_project(name: &str, projects: &[Project]) -> String {
     let known: Vec<String> = projects.iter().map(|project| project.name.clone()).collect();
@@ -296,14 +288,14 @@ pub fn unlocked(project: &str) -> String {
 pub fn not_locked(turn: &Turn) -> String {
     match turn {
         Turn::Held(lock) => shared::obstacle(&Obstacle::Locked(lock.clone()), PLAIN),
-        _ => "It isn't locked.".to_owned(),
+        _ => shared::NOT_LOCKED.to_owned(),
     }
 }
 
 /// Another message was first, or the process is ending.
 pub fn not_begun(why: &NotBegun) -> String {
     match why {
-        NotBegun::Draining => "Shipmate is restarting; try again in a moment.",
+        NotBegun::Draining => shared::RESTARTING,
         _ => "This was asked for already.",
     }
     .to_owned()

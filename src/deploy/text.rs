@@ -80,7 +80,7 @@ impl Medium {
         }
     }
 
-    /// The name of a branch.
+    /// The name of a branch or a plan.
     fn name(self, name: &str) -> String {
         match self {
             Self::Slack => format!("`{}`", escape(name)),
@@ -589,28 +589,37 @@ pub fn headline(view: &View, kind: &QuestionKind) -> String {
 }
 
 /// Over what changed between two looks at a plan.
-pub const PLAN_CHANGED: &str = "⚠️ *The plan changed since you saw it last:*";
+pub fn plan_changed(medium: Medium) -> String {
+    format!("⚠️ {}", medium.bold("The plan changed since you saw it last:"))
+}
 
 /// Over commits on the deploy branch that are not ours.
-pub fn foreign_commits(branch: &str) -> String {
-    format!("⚠️ *Commits on {} that Shipmate did not make:*", escape(branch))
+pub fn foreign_commits(branch: &str, medium: Medium) -> String {
+    let head = format!("Commits on {} that Shipmate did not make:", medium.quote(branch));
+    format!("⚠️ {}", medium.bold(&head))
 }
 
 /// Over approvals that are gone from GitHub.
-pub const DISMISSED: &str =
-    "⚠️ *GitHub dismissed these approvals because of the retarget.* Approve to merge on the recorded ones.";
+pub fn dismissed(medium: Medium) -> String {
+    let head = medium.bold("GitHub dismissed these approvals because of the retarget.");
+    format!("⚠️ {head} Approve to merge on the recorded ones.")
+}
 
 /// Under the plan that is to be approved.
-pub fn from_here_on(digest: &str) -> String {
+pub fn from_here_on(digest: &str, medium: Medium) -> String {
     format!(
-        "Plan `{}` · from here on nothing is undone by itself: what fails is put to a person.",
-        escape(digest)
+        "Plan {} · from here on nothing is undone by itself: what fails is put to a person.",
+        medium.name(digest)
     )
 }
 
 /// What would be said in each issue; `comment` is GitHub's Markdown.
-pub fn would_be_told(comment: &str) -> String {
-    format!("Each would be told: {}", markdown::line(comment))
+pub fn would_be_told(comment: &str, medium: Medium) -> String {
+    let comment = match medium {
+        Medium::Slack => markdown::line(comment),
+        Medium::Plain => medium.quote(comment),
+    };
+    format!("Each would be told: {comment}")
 }
 
 /// What is left after a stop.
@@ -1017,8 +1026,11 @@ pub fn nothing_to_retry() -> Content {
 }
 
 /// The process is ending.
+pub const RESTARTING: &str = "Shipmate is restarting; try again in a moment.";
+
+/// The process is ending.
 pub fn draining() -> Content {
-    private("Shipmate is restarting; try again in a moment.")
+    private(RESTARTING)
 }
 
 /// A dry run has begun.
@@ -1082,6 +1094,9 @@ pub fn stats(project: &Project, stats: &Stats) -> Content {
     }
 }
 
+/// Nothing has ever run.
+pub const NO_DEPLOYMENT: &str = "There has been no deployment yet.";
+
 /// The latest deployments, newest first.
 pub fn history(views: &[View]) -> Content {
     let line = |view: &View| {
@@ -1098,7 +1113,7 @@ pub fn history(views: &[View]) -> Content {
         )
     };
     match views {
-        [] => private("There has been no deployment yet."),
+        [] => private(NO_DEPLOYMENT),
         views => {
             let lines: Vec<String> = views.iter().map(line).collect();
             Content {
@@ -1213,6 +1228,9 @@ pub fn passed(view: &View, passed: &Passed, medium: Medium) -> String {
     )
 }
 
+/// There is no lock to lift.
+pub const NOT_LOCKED: &str = "It isn't locked.";
+
 /// What became of a wish to lock or to unlock.
 pub fn locked(turn: &Turn) -> Option<Content> {
     let sentence = match turn {
@@ -1220,7 +1238,7 @@ pub fn locked(turn: &Turn) -> Option<Content> {
             "🚫 Nothing was changed. {} `/deploy unlock` lifts it.",
             obstacle(&Obstacle::Locked(lock.clone()), Medium::Slack)
         ),
-        Turn::Free => "It isn't locked.".to_owned(),
+        Turn::Free => NOT_LOCKED.to_owned(),
         Turn::Done(_) | Turn::Seen => return None,
     };
     Some(private(&sentence))

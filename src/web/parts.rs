@@ -301,11 +301,11 @@ impl Shown<'_> {
                 digest,
                 ..
             } => html! {
-                (warning("The plan changed since you saw it last", changes))
-                (warning("Commits on the deploy branch that Shipmate did not make", foreign))
-                (warning("GitHub dismissed these approvals because of the retarget", &dismissed_lines(dismissed)))
+                (warning(&text::plan_changed(Medium::Plain), changes))
+                (warning(&text::foreign_commits(&plan.branch, Medium::Plain), foreign))
+                (warning(&text::dismissed(Medium::Plain), &dismissed_lines(dismissed)))
                 (plan_lines(plan))
-                p.quiet { "Plan " code { (digest) } ". From here on nothing is undone by itself: what fails is put to a person." }
+                p.quiet { (text::from_here_on(digest, Medium::Plain)) }
             },
             QuestionKind::Checklist { items } => self.checklist(items),
             QuestionKind::Issues { issues, comment } => html! {
@@ -314,7 +314,7 @@ impl Shown<'_> {
                         li { a href=(issue.html_url) { "#" (issue.number) } " " (issue.title) }
                     }
                 }
-                p.quiet { "Each would be told: " (comment) }
+                p.quiet { (text::would_be_told(comment, Medium::Plain)) }
             },
             QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. } => html! {},
         };
@@ -399,7 +399,7 @@ fn plan_lines(plan: &Plan) -> Markup {
 }
 
 fn warning(title: &str, lines: &[String]) -> Markup {
-    html! { @if !lines.is_empty() { p.warning { "⚠️ " (title) ":" } ul { @for line in lines { li { (line) } } } } }
+    html! { @if !lines.is_empty() { p.warning { (title) } ul { @for line in lines { li { (line) } } } } }
 }
 
 fn dismissed_lines(dismissed: &[(u64, Vec<String>)]) -> Vec<String> {

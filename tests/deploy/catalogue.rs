@@ -770,13 +770,19 @@ fn what_is_asked(catalogue: &mut Catalogue) {
         }
     }
     catalogue.says("LAPSED", text::LAPSED);
-    catalogue.says("PLAN_CHANGED", text::PLAN_CHANGED);
-    catalogue.says("foreign_commits", text::foreign_commits("deploy-20261124"));
-    catalogue.says("DISMISSED", text::DISMISSED);
-    catalogue.says("from_here_on", text::from_here_on("0123456789ab"));
+    catalogue.says("plan_changed", text::plan_changed(Medium::Slack));
+    catalogue.says(
+        "foreign_commits",
+        text::foreign_commits("deploy-20261124", Medium::Slack),
+    );
+    catalogue.says("dismissed", text::dismissed(Medium::Slack));
+    catalogue.name("from_here_on");
+    for medium in [Medium::Slack, Medium::Plain] {
+        catalogue.line(&format!("{medium:?}"), text::from_here_on("0123456789ab", medium));
+    }
     catalogue.says(
         "would_be_told",
-        text::would_be_told("Shipped in [v1.4.3](https://github.com/acme/web)."),
+        text::would_be_told("Shipped in [v1.4.3](https://github.com/acme/web).", Medium::Slack),
     );
     catalogue.name("unmerged");
     for (numbers, deploy_pr) in [(&[][..], None), (&[7][..], Some(41)), (&[7, 9][..], None)] {
@@ -915,6 +921,7 @@ fn refusals(catalogue: &mut Catalogue) {
     catalogue.line("firm", text::refused(&may_not()));
     catalogue.says("stale_button", text::stale_button());
     catalogue.says("modal_failed", text::modal_failed());
+    catalogue.says("RESTARTING", text::RESTARTING);
     catalogue.says("draining", text::draining());
     let mut projects = vec![project(), project()];
     catalogue.name("wrong_channel");
@@ -949,6 +956,7 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
         "one",
         text::stats(&project, &Stats::of(std::slice::from_ref(&run), run.started_at)),
     );
+    catalogue.says("NO_DEPLOYMENT", text::NO_DEPLOYMENT);
     catalogue.name("history");
     catalogue.line("none", text::history(&[]));
     let unplanned = View {
@@ -1028,6 +1036,7 @@ fn locks_and_queue(catalogue: &mut Catalogue) {
     catalogue.line("", text::blocked(&project, &in_the_way()));
     project.permissions.r#override.clear();
     catalogue.line("nobody may", text::blocked(&project, &in_the_way()[..1]));
+    catalogue.says("NOT_LOCKED", text::NOT_LOCKED);
     catalogue.name("locked");
     for turn in [Turn::Held(lock(None)), Turn::Free, Turn::Done(lock(None)), Turn::Seen] {
         catalogue.line("", text::locked(&turn));
