@@ -138,6 +138,9 @@ pub struct Project {
     pub deploy_merge_method: MergeMethod,
     /// GitHub logins asked to review the deploy pull request.
     pub reviewers: Vec<String>,
+    /// Whether the deploy pull request waits for an approval on GitHub.
+    #[serde(default)]
+    pub deploy_approval: DeployApproval,
     /// The release's tag, with `{version}` in it.
     pub release_tag: String,
     /// File name of the workflow that the merge starts.
@@ -175,6 +178,17 @@ pub enum NoChecks {
     /// Success, and the card says that there were none.
     #[default]
     Pass,
+}
+
+/// Whether somebody must approve of the deploy pull request on GitHub before it is merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeployApproval {
+    /// Somebody with write access, who isn't its author.
+    #[default]
+    Required,
+    /// Nobody, as far as the base branch's rules allow: who approved in Slack has approved.
+    None,
 }
 
 /// Which part of the version counts up.
@@ -587,6 +601,7 @@ fn read_project(
     let merge_method = section.or("merge_method", MergeMethod::default());
     let deploy_merge_method = section.or("deploy_merge_method", MergeMethod::default());
     let reviewers = each(&mut section, "reviewers", rules::login);
+    let deploy_approval = section.or("deploy_approval", DeployApproval::default());
     let required_checks = section.or("required_checks", Vec::new());
     let no_checks = section.or("no_checks", NoChecks::default());
     let checklist = each(&mut section, "checklist", rules::checklist_item);
@@ -611,6 +626,7 @@ fn read_project(
         merge_method,
         deploy_merge_method,
         reviewers,
+        deploy_approval,
         release_tag,
         deploy_workflow: deploy_workflow?,
         required_checks,
@@ -818,7 +834,15 @@ fn each(section: &mut Section<'_>, key: &str, rule: Rule) -> Vec<String> {
     values
 }
 
-word_setting!(SlackMode, NoChecks, Bump, CloseIssues, MergeMethod, RepoName);
+word_setting!(
+    SlackMode,
+    NoChecks,
+    DeployApproval,
+    Bump,
+    CloseIssues,
+    MergeMethod,
+    RepoName
+);
 
 /// Durations as people write them (`"60m"`), for serde.
 mod human_duration {

@@ -215,6 +215,16 @@ async fn sicknesses_of_the_repository_are_found() {
     clinic.configure("reviewers = [\"dan\"]", "reviewers = [\"nobody\"]");
     clinic.finds("web: reviewers: nobody is no collaborator").await;
     clinic.configure("reviewers = [\"nobody\"]", "reviewers = [\"dan\"]");
+    github.knobs(|knobs| knobs.token_owner = Some("dan"));
+    clinic
+        .finds("web: reviewers: the token is dan's, who opens the deploy pull request and so can't approve of it")
+        .await;
+    clinic.configure("reviewers = [\"dan\"]", "reviewers = []");
+    let (_, said) = clinic.checks(&[]).await;
+    let asked = "ok   web: reviewers: nobody is asked; an approval by anybody with write access is waited for";
+    assert!(said.contains(asked), "{said}");
+    clinic.configure("reviewers = []", "reviewers = [\"dan\"]");
+    github.knobs(|knobs| knobs.token_owner = None);
     clinic.configure("deploy_workflow = \"deploy.yml\"", "deploy_workflow = \"ship.yml\"");
     clinic.finds("web: workflow: GitHub knows no workflow ship.yml").await;
 }

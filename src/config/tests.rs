@@ -40,6 +40,7 @@ fn the_example_parses_and_its_defaults_are_the_defaults() {
         (
             example.bump,
             example.no_checks,
+            example.deploy_approval,
             example.close_issues,
             example.merge_method,
             example.deploy_merge_method
@@ -47,6 +48,7 @@ fn the_example_parses_and_its_defaults_are_the_defaults() {
         (
             minimal.bump,
             minimal.no_checks,
+            minimal.deploy_approval,
             minimal.close_issues,
             minimal.merge_method,
             minimal.deploy_merge_method

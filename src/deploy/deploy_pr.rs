@@ -95,18 +95,26 @@ impl CommitVersionBump {
     async fn commit(&self, world: &World) -> Result<String, StepError> {
         let clone = world.clone_in(&self.workspace).await?;
         world.git.fetch_branch(&clone, &self.branch).await?;
-        let files = bumped(world, &clone, &self.tip, &self.version).await?;
-        let signature = Signature {
-            name: "Shipmate".to_owned(),
-            email: "shipmate@users.noreply.github.com".to_owned(),
-            date: self.date.fixed_offset(),
-        };
-        let message = format!("Release {}\n", notes::tag(&world.project, &self.version.to));
-        Ok(world
-            .git
-            .commit(&clone, &self.tip, &files, &message, &signature)
-            .await?)
+        bump_commit(world, &clone, &self.tip, &self.version, self.date).await
     }
+}
+
+/// The version bump as a commit on top of `tip`, in the object store alone.
+pub(super) async fn bump_commit(
+    world: &World,
+    clone: &std::path::Path,
+    tip: &str,
+    version: &VersionPlan,
+    date: DateTime<Utc>,
+) -> Result<String, StepError> {
+    let files = bumped(world, clone, tip, version).await?;
+    let signature = Signature {
+        name: "Shipmate".to_owned(),
+        email: "shipmate@users.noreply.github.com".to_owned(),
+        date: date.fixed_offset(),
+    };
+    let message = format!("Release {}\n", notes::tag(&world.project, &version.to));
+    Ok(world.git.commit(clone, tip, &files, &message, &signature).await?)
 }
 
 impl Step<World> for CommitVersionBump {
@@ -177,6 +185,9 @@ pub struct CreatePullRequest {
     pub base: String,
     /// The new version.
     pub version: String,
+    /// The version bump, with which the branch ends.
+    #[serde(default)]
+    pub head: String,
 }
 
 /// The deploy pull request.
@@ -201,16 +212,19 @@ impl From<PullRequest> for DeployPr {
 }
 
 impl CreatePullRequest {
-    /// The one that is there, open or merged already.
-    async fn existing(&self, world: &World) -> Result<Option<DeployPr>, StepError> {
+    /// The one that is there, open or merged already. A branch of this name may have been merged before, by the day's deployment before this
+    /// one: what is merged must be ours, by the marker that we wrote or by the commit it ended with.
+    async fn existing(&self, cx: &Context<'_, World>) -> Result<Option<DeployPr>, StepError> {
         let ours = PullRequestFilter {
             base: Some(self.base.clone()),
             head: Some(self.branch.clone()),
             closed_too: true,
         };
-        let found = world.github.pull_requests(ours).await?;
+        let found = cx.world.github.pull_requests(ours).await?;
+        let marker = notes::marker(cx.saga());
         let open = found.iter().find(|pr| pr.state == PullRequestState::Open);
-        let merged = || found.iter().find(|pr| pr.merged == Some(true));
+        let is_ours = |pr: &&PullRequest| pr.body.contains(&marker) || pr.head.sha.as_str() == self.head;
+        let merged = || found.iter().filter(|pr| pr.merged == Some(true)).find(is_ours);
         Ok(open.or_else(merged).cloned().map(DeployPr::from))
     }
 }
@@ -229,7 +243,7 @@ impl Step<World> for CreatePullRequest {
         match cx.world.github.create_pull_request(new).await {
             Ok(pr) => Ok(pr.into()),
             // "Already exists" among others: what is there decides.
-            Err(error) if error.kind == ErrorKind::Invalid => match self.existing(cx.world).await? {
+            Err(error) if error.kind == ErrorKind::Invalid => match self.existing(cx).await? {
                 Some(existing) => Ok(existing),
                 None => Err(error.into()),
             },
@@ -238,7 +252,7 @@ impl Step<World> for CreatePullRequest {
     }
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<DeployPr>, StepError> {
-        self.existing(cx.world).await
+        self.existing(cx).await
     }
 }
 

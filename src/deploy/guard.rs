@@ -4,7 +4,7 @@
 use super::ci::{self, Red, Rule};
 use super::progress::Progress;
 use super::world::{Poll, World};
-use crate::github::{Comparison, ErrorKind, Sha};
+use crate::github::{Comparison, ErrorKind, PullRequest, PullRequestState, Sha};
 use crate::saga::clock::delta;
 use crate::saga::{Context, StepError};
 
@@ -18,14 +18,53 @@ pub async fn foreign_tip(cx: &Context<'_, World>, branch: &str, known: &[String]
     let Some((tip, comparison)) = settled_tip(cx, branch, ours, known).await? else {
         return Ok(None);
     };
-    let asked = cx.times_given_up();
-    let told = |progress: &Progress| matches!(progress, Progress::Foreign { tip: told, asked: before } if *told == tip && *before < asked);
-    if cx.progress::<Progress>().as_ref().is_some_and(told) {
-        return Ok(Some(tip));
-    }
     let happened = what_happened(branch, ours, &tip, &comparison);
+    taken_in(cx, tip, &format!("{happened}. Retry takes it in as it is"))
+        .await
+        .map(Some)
+}
+
+/// Fails unless the deploy pull request's head is the last of `known`. Answers with another head that a person took in: its checks and its
+/// approval are to be waited for as for the one before. What was merged meanwhile isn't judged here.
+///
+/// # Errors
+/// Who did what, for people; or GitHub's failure.
+pub async fn foreign_head(cx: &Context<'_, World>, pr: &PullRequest, known: &[Sha]) -> Result<Option<Sha>, StepError> {
+    let Some(ours) = known.last() else { return Ok(None) };
+    if pr.merged == Some(true) {
+        return Ok(None);
+    }
+    if pr.state == PullRequestState::Closed {
+        return Err(StepError::permanent(format!(
+            "#{} was closed by somebody: reopen it, then Retry",
+            pr.number
+        )));
+    }
+    if pr.head.sha == *ours {
+        return Ok(None);
+    }
+    let branch = &pr.head.branch;
+    let tips: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let Some((tip, comparison)) = settled_tip(cx, branch, ours.as_str(), &tips).await? else {
+        return Ok(None);
+    };
+    let happened = what_happened(branch, ours.as_str(), &tip, &comparison);
+    let then = "Retry takes it in, and waits for its checks and for an approval of it";
+    taken_in(cx, tip, &format!("{happened}. {then}")).await.map(Some)
+}
+
+/// What isn't ours comes in once a person, told of exactly this, has pressed *Retry*; until then, `told` is what they are told.
+///
+/// # Errors
+/// `told`, or the journal's failure.
+pub async fn taken_in(cx: &Context<'_, World>, tip: Sha, told: &str) -> Result<Sha, StepError> {
+    let asked = cx.times_given_up();
+    let knew = |progress: &Progress| matches!(progress, Progress::Foreign { tip: known, asked: before } if *known == tip && *before < asked);
+    if cx.progress::<Progress>().as_ref().is_some_and(knew) {
+        return Ok(tip);
+    }
     cx.report(&Progress::Foreign { tip, asked }).await?;
-    Err(StepError::permanent(format!("{happened}. Retry takes it in as it is")))
+    Err(StepError::permanent(told))
 }
 
 /// A tip that isn't ours, and how it stands to ours; `None` if all is well. GitHub's answers lag behind its merges, so an older tip of ours

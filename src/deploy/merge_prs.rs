@@ -1,12 +1,14 @@
 //! Phase 2, Merge PRs: who rides, a rehearsal, the confirmation, the retarget, the point of no return, the merges.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use chrono::DateTime;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::ci::Rule;
-use super::deploy_pr::Asked;
+use super::deploy_pr::{self, Asked};
 use super::eligible::{self, Verdict};
 use super::guard;
 use super::issues;
@@ -260,6 +262,12 @@ pub struct RehearseMerges {
     pub bump: Bump,
     /// For calendar versions.
     pub date: chrono::NaiveDate,
+    /// The branch that all of it will be merged into in the end.
+    #[serde(default)]
+    pub base: String,
+    /// Its tip; where it isn't `onto`, the merge into it is rehearsed as well.
+    #[serde(default)]
+    pub base_tip: String,
 }
 
 /// What the rehearsal found.
@@ -269,6 +277,42 @@ pub struct Rehearsed {
     pub rehearsal: Rehearsal,
     /// The bump on the result.
     pub version: VersionPlan,
+    /// Why the base branch, as it is by now, can't take the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clash: Option<Clash>,
+}
+
+/// The base branch has moved on, and not so that the train still fits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clash {
+    /// In these files.
+    Conflict(Vec<String>),
+    /// It carries this version by now.
+    Version(String),
+}
+
+impl RehearseMerges {
+    /// Rehearses the merge of the deploy branch, version bump included, into a base branch that has moved.
+    async fn clash(
+        &self,
+        world: &World,
+        clone: &Path,
+        tip: &str,
+        version: &VersionPlan,
+    ) -> Result<Option<Clash>, StepError> {
+        if self.base_tip.is_empty() || self.base_tip == self.onto {
+            return Ok(None);
+        }
+        world.git.fetch_branch(clone, &self.base).await?;
+        let there = agreed_version(&read_versions(world, clone, &self.base_tip).await?)?;
+        if there != version.from {
+            return Ok(Some(Clash::Version(there)));
+        }
+        let bump = deploy_pr::bump_commit(world, clone, tip, version, DateTime::UNIX_EPOCH).await?;
+        let files = world.git.conflict(clone, &self.base_tip, &bump).await?;
+        Ok(files.map(Clash::Conflict))
+    }
 }
 
 impl Step<World> for RehearseMerges {
@@ -288,13 +332,16 @@ impl Step<World> for RehearseMerges {
         let files = read_versions(world, &clone, &rehearsal.tip).await?;
         let from = agreed_version(&files)?;
         let to = version::next_version(&from, &self.bump, self.date).map_err(StepError::Permanent)?;
+        let version = VersionPlan {
+            from,
+            to,
+            files: files.into_iter().map(|file| file.path).collect(),
+        };
+        let clash = self.clash(world, &clone, &rehearsal.tip, &version).await?;
         Ok(Rehearsed {
             rehearsal,
-            version: VersionPlan {
-                from,
-                to,
-                files: files.into_iter().map(|file| file.path).collect(),
-            },
+            version,
+            clash,
         })
     }
 
@@ -715,7 +762,7 @@ impl Step<World> for MergePr {
         let mut looked = false;
         loop {
             let pr = cx.world.github.pull_request(self.number).await?;
-            if let Some(done) = self.judge(&pr)? {
+            if let Some(done) = self.judge(cx, &pr).await? {
                 return Ok(done);
             }
             if !looked {
@@ -768,13 +815,17 @@ impl Step<World> for MergePr {
         cx.settle(cx.world.settle).await?;
         let pr = cx.world.github.pull_request(self.number).await?;
         let merged = pr.merged == Some(true) && pr.base.branch == self.into;
-        if merged { self.judge(&pr) } else { Ok(None) }
+        // At another head it is nobody's work but somebody else's: what to make of that is for the next try to say.
+        match merged && pr.head.sha == self.head {
+            true => self.judge(cx, &pr).await,
+            false => Ok(None),
+        }
     }
 }
 
 impl MergePr {
     /// Merged already, can't be any more, or to be tried.
-    fn judge(&self, pr: &PullRequest) -> Result<Option<MergeCommit>, StepError> {
+    async fn judge(&self, cx: &Context<'_, World>, pr: &PullRequest) -> Result<Option<MergeCommit>, StepError> {
         let number = self.number;
         if pr.merged == Some(true) {
             if pr.base.branch != self.into {
@@ -782,6 +833,15 @@ impl MergePr {
                     "#{number} was merged into {} instead of {}",
                     pr.base.branch, self.into
                 )));
+            }
+            if pr.head.sha != self.head {
+                let told = format!(
+                    "{} merged #{number} at {}, where {} was approved. Retry takes it as it is",
+                    pr.merged_by.as_deref().unwrap_or("somebody"),
+                    pr.head.sha.short(),
+                    self.head.short()
+                );
+                guard::taken_in(cx, pr.head.sha.clone(), &told).await?;
             }
             let commit = pr.merge_commit_sha.clone().unwrap_or_else(|| pr.head.sha.clone());
             return Ok(Some(MergeCommit {
@@ -811,12 +871,19 @@ impl MergePr {
 
     async fn conflict(&self, cx: &Context<'_, World>, message: &str) -> Result<MergeCommit, StepError> {
         let pr = cx.world.github.pull_request(self.number).await?;
-        match self.judge(&pr)? {
+        match self.judge(cx, &pr).await? {
             Some(done) => Ok(done),
             None if pr.mergeable == Some(false) => Err(StepError::permanent(format!(
-                "#{} conflicts with what is on {into} by now ({message}). Skip it, or take away from {into} what collides, then Retry",
+                "#{} conflicts with what is on {into} by now ({message}). {mend}, then Retry",
                 self.number,
-                into = self.into
+                into = self.into,
+                mend = match self.known.is_empty() {
+                    true => format!(
+                        "Merge {into} into its branch and resolve the conflict there",
+                        into = self.into
+                    ),
+                    false => format!("Skip it, or take away from {into} what collides", into = self.into),
+                }
             ))),
             None => Err(self.refused(message)),
         }

@@ -13,7 +13,7 @@ use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_value, json, to_value};
 
-use crate::config::{CloseIssues, Project};
+use crate::config::{CloseIssues, DeployApproval, Project};
 use crate::git;
 use crate::github::{Issue, Sha};
 use crate::saga::history::CheckpointState;
@@ -65,7 +65,7 @@ use setup::{CloneRepo, CreateDeployBranch, CreateWorkspace, FetchStaging, PushDe
 use stacked::MoveStackedPrs;
 use train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped};
 use version::Bump;
-use wait_and_merge::{MergeDeployPr, WaitForApproval, WaitForCi};
+use wait_and_merge::{Approval, MergeDeployPr, Merging, WaitForApproval, WaitForCi};
 use world::World;
 
 /// What was asked for, with the settings as they were then: all that a deployment may branch on besides its journal.
@@ -179,7 +179,7 @@ async fn set_up(saga: &Saga<World>, request: &Request) -> Result<Ready, Stop> {
 }
 
 /// `name` in the first round, `name/2` in the second.
-fn in_round(name: &str, round: u32) -> String {
+pub fn in_round(name: &str, round: u32) -> String {
     match round {
         1 => name.to_owned(),
         round => format!("{name}/{round}"),
@@ -295,8 +295,13 @@ async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &st
         method: request.project.merge_method,
         bump: request.bump.clone(),
         date: ready.date,
+        base: request.project.base_branch.clone(),
+        base_tip: facts.base_tip.clone(),
     };
     let rehearsed = saga.read(key, step).await?;
+    if let Some(clash) = &rehearsed.clash {
+        return Err(Stop::Ended(text::clash(&request.project.base_branch, clash)));
+    }
     let (cars, out) = merge_prs::sort_out(facts.cars, &rehearsed.rehearsal.cars);
     let mut excluded = facts.excluded;
     excluded.extend(out);
@@ -572,6 +577,7 @@ async fn open_the_deploy_pr(
         branch: plan.branch.clone(),
         base: plan.base.clone(),
         version: plan.version.to.clone(),
+        head: head.clone(),
     };
     let deploy_pr = saga.forward("create_pull_request", create).await?;
     let describe = UpdatePrDescription {
@@ -588,43 +594,71 @@ async fn open_the_deploy_pr(
     Ok((deploy_pr, Sha::try_from(head).map_err(Stop::Drift)?))
 }
 
+/// Green, approved, merged. Somebody may push to the deploy branch meanwhile, because it conflicts with the base branch or lags behind it:
+/// what a person takes in has to become green and approved itself, in a round of its own.
 async fn get_it_merged(
     saga: &Saga<World>,
     request: &Request,
     plan: &Plan,
     deploy_pr: &DeployPr,
-    head: &Sha,
+    bump: &Sha,
 ) -> Result<Sha, Stop> {
+    let project = &request.project;
+    let mut heads = vec![bump.clone()];
+    for round in 1.. {
+        match get_this_head_merged(saga, project, plan, deploy_pr, &heads, round).await? {
+            Merging::Merged(merge) => return Ok(merge.commit),
+            Merging::Moved { moved } => heads.push(moved),
+        }
+    }
+    unreachable!("the rounds don't end")
+}
+
+async fn get_this_head_merged(
+    saga: &Saga<World>,
+    project: &Project,
+    plan: &Plan,
+    deploy_pr: &DeployPr,
+    heads: &[Sha],
+    round: u32,
+) -> Result<Merging, Stop> {
+    let (head, before) = heads.split_last().ok_or_else(|| Stop::Drift("no head".to_owned()))?;
     let ci = WaitForCi {
         number: deploy_pr.number,
         head: head.clone(),
+        before: before.to_vec(),
     };
-    saga.read("wait_for_ci", ci).await?;
-    let author = deploy_pr.author.as_ref();
-    let approval = WaitForApproval {
-        pull_request: deploy_pr.clone(),
-        reviewers: request
-            .project
-            .reviewers
-            .iter()
-            .filter(|login| Some(*login) != author)
-            .cloned()
-            .collect(),
-    };
-    saga.read("wait_for_approval", approval).await?;
-    let stacked = MoveStackedPrs {
-        children: plan.stacked(),
-        branch: plan.branch.clone(),
-        base: plan.base.clone(),
-    };
-    saga.forward("merge_deploy_pr/stacked", stacked).await?;
+    if let Some(moved) = saga.read(in_round("wait_for_ci", round), ci).await?.moved {
+        return Ok(Merging::Moved { moved });
+    }
+    if project.deploy_approval == DeployApproval::Required {
+        let author = deploy_pr.author.as_ref();
+        let asked = project.reviewers.iter().filter(|login| Some(*login) != author);
+        let approval = WaitForApproval {
+            pull_request: deploy_pr.clone(),
+            reviewers: asked.cloned().collect(),
+            heads: heads.to_vec(),
+        };
+        if let Approval::Moved { moved } = saga.read(in_round("wait_for_approval", round), approval).await? {
+            return Ok(Merging::Moved { moved });
+        }
+    }
+    if round == 1 {
+        let stacked = MoveStackedPrs {
+            children: plan.stacked(),
+            branch: plan.branch.clone(),
+            base: plan.base.clone(),
+        };
+        saga.forward("merge_deploy_pr/stacked", stacked).await?;
+    }
     let merge = MergeDeployPr {
         number: deploy_pr.number,
         head: head.clone(),
-        method: request.project.deploy_merge_method,
-        into: request.project.base_branch.clone(),
+        method: project.deploy_merge_method,
+        into: project.base_branch.clone(),
+        before: before.to_vec(),
     };
-    Ok(saga.forward("merge_deploy_pr", merge).await?.commit)
+    saga.forward(in_round("merge_deploy_pr", round), merge).await
 }
 
 async fn release(

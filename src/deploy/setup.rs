@@ -112,7 +112,8 @@ impl Step<World> for FetchStaging {
     }
 }
 
-/// **create_deploy_branch**: `deploy-YYYYMMDD` at that tip; `-2`, `-3`, … if the name is taken.
+/// **create_deploy_branch**: `deploy-YYYYMMDD` at that tip; `-2`, `-3`, … if the name is taken, or was: a deploy pull request that was
+/// merged keeps its branch's name after GitHub has deleted the branch, and must not be taken for this deployment's.
 #[derive(Serialize, Deserialize)]
 pub struct CreateDeployBranch {
     /// The workspace.
@@ -126,16 +127,31 @@ pub struct CreateDeployBranch {
 }
 
 impl CreateDeployBranch {
-    /// The first name that nothing at the remote has.
-    fn free_name(&self, taken: &[(String, String)]) -> String {
+    /// The first name that nothing at the remote has, and that no pull request ever had.
+    async fn free_name(&self, world: &World) -> Result<String, StepError> {
+        let taken = world.git.remote_branches(&self.prefix).await?;
         let first = format!("{}{}", self.prefix, self.date.format("%Y%m%d"));
-        let numbered = (2..).map(|number| format!("{first}-{number}"));
-        let free = |name: &String| taken.iter().all(|(branch, _)| branch != name);
-        std::iter::once(first.clone())
-            .chain(numbered)
-            .find(free)
-            .unwrap_or(first)
+        for number in 1.. {
+            let name = match number {
+                1 => first.clone(),
+                number => format!("{first}-{number}"),
+            };
+            if taken.iter().all(|(branch, _)| *branch != name) && !used_before(world, &name).await? {
+                return Ok(name);
+            }
+        }
+        unreachable!("the numbers don't end")
     }
+}
+
+/// Whether a pull request, open or not, has or had this branch as its head.
+async fn used_before(world: &World, branch: &str) -> Result<bool, StepError> {
+    let from_it = PullRequestFilter {
+        head: Some(branch.to_owned()),
+        closed_too: true,
+        ..PullRequestFilter::default()
+    };
+    Ok(!world.github.pull_requests(from_it).await?.is_empty())
 }
 
 impl Step<World> for CreateDeployBranch {
@@ -144,8 +160,7 @@ impl Step<World> for CreateDeployBranch {
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<String, StepError> {
         let clone = cx.world.clone_in(&self.workspace).await?;
-        let taken = cx.world.git.remote_branches(&self.prefix).await?;
-        let branch = self.free_name(&taken);
+        let branch = self.free_name(cx.world).await?;
         cx.world.git.create_branch(&clone, &branch, &self.at).await?;
         Ok(branch)
     }

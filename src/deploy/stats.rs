@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::runbook::{RUNBOOK, line_of};
 use super::text::{counted, lasting, listed};
-use super::view::{Stand, View};
+use super::view::{Stand, View, deploy_pr_merged};
 use crate::saga::history::{StepPhase, StepState};
 use crate::saga::{Event, History, Outcome};
 
@@ -57,7 +57,7 @@ impl Run {
     /// What a journal says; `view` is its view.
     pub fn of(view: &View, history: &History) -> Self {
         let done_at = |key: &str| history.step(key).and_then(completed_at);
-        let merged_at = done_at("merge_deploy_pr");
+        let merged_at = deploy_pr_merged(history).and_then(completed_at);
         let released_at = done_at("wait_for_release");
         Self {
             id: view.id.clone(),

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::choice;
 use super::decide::{Refusal, tickers};
 use super::lock::{Lock, Obstacle, Turn};
+use super::merge_prs::Clash;
 use super::notes;
 use super::progress::{Check, CheckState, Progress};
 use super::runbook::line_of;
@@ -350,9 +351,12 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
                 [] => String::new(),
                 against => format!(" {} asked for changes.", listed(against, "and")),
             };
+            let who = match who.as_slice() {
+                [] => "somebody with write access".to_owned(),
+                who => listed(who, "or"),
+            };
             format!(
-                "Waiting on GitHub for an approval by {} since {since}.{against} If there is none by {}, you are asked.",
-                listed(&who, "or"),
+                "Waiting on GitHub for an approval by {who} since {since}.{against} If there is none by {}, you are asked.",
                 medium.time(*deadline)
             )
         }
@@ -1369,6 +1373,22 @@ pub fn expires_soon(question: &Question, deadline: DateTime<Utc>, whom: &str) ->
         "⌛ {whom}: if nobody {what} by {}, {then}.",
         Medium::Slack.time(deadline)
     ))
+}
+
+/// Why a train is called off before anything is merged: the base branch has moved, and not so that the train still fits. Raw, as every
+/// reason is.
+pub fn clash(base: &str, clash: &Clash) -> String {
+    let what = match clash {
+        Clash::Conflict(files) => {
+            let shown: Vec<String> = match files.len().saturating_sub(3) {
+                0 => files.clone(),
+                more => files[..3].iter().cloned().chain([format!("{more} more")]).collect(),
+            };
+            format!("what would ship conflicts with it in {}", listed(&shown, "and"))
+        }
+        Clash::Version(version) => format!("its version is {version} by now"),
+    };
+    format!("{base} has moved on, and {what}; start again, and the plan begins at {base} as it is now")
 }
 
 /// No notes yet.

@@ -12,8 +12,8 @@ use super::progress::Progress;
 use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::text;
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
-use super::wait_and_merge::Green;
-use super::{Item, NUDGE, Request, read_request, ticks};
+use super::wait_and_merge::{Green, MergeDeployPr, Merging, WaitForCi};
+use super::{Item, NUDGE, Request, in_round, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
 use crate::saga::engine::TooLate;
@@ -391,7 +391,7 @@ impl View {
             branch: output(history, "create_deploy_branch"),
             workspace: output(history, "create_workspace"),
             deploy_pr: output(history, "create_pull_request"),
-            deploy_pr_merged: completed(history, "merge_deploy_pr"),
+            deploy_pr_merged: deploy_pr_merged(history).is_some(),
             run_url: run_url(history),
             release: output(history, "wait_for_release"),
             shipped: output(history, "collect_merged_pr_info"),
@@ -497,6 +497,19 @@ fn completed(history: &History, key: &str) -> bool {
     history
         .step(key)
         .is_some_and(|step| matches!(step.phase, StepPhase::Completed(_)))
+}
+
+/// The last round of a step that begins anew when its subject has changed.
+fn last_round<'a>(history: &'a History, name: &str) -> Option<&'a StepState> {
+    let rounds = (1..).map_while(|round| history.step(&in_round(name, round)));
+    rounds.last()
+}
+
+/// The step that merged the deploy pull request, once it is done.
+pub fn deploy_pr_merged(history: &History) -> Option<&StepState> {
+    let step = last_round(history, MergeDeployPr::KIND)?;
+    let merged = matches!(output(history, &step.key)?, Merging::Merged(_));
+    merged.then_some(step)
 }
 
 /// The plan as people saw it last.
@@ -785,7 +798,7 @@ fn remarks(history: &History) -> Vec<String> {
     let misfits = asked.map(|asked| asked.misfits).unwrap_or_default();
     let refused = |misfit: &String| format!("GitHub could not ask {misfit}");
     let deploy_pr: Option<DeployPr> = output(history, "create_pull_request");
-    let green: Option<Green> = output(history, "wait_for_ci");
+    let green: Option<Green> = last_round(history, WaitForCi::KIND).and_then(|step| output(history, &step.key));
     let red = deploy_pr
         .zip(green)
         .and_then(|(pr, green)| text::optional_red(&[(pr.number, green.red)]));

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::ci::{self, Rule, Verdict};
 use super::deploy_pr::DeployPr;
 use super::eligible;
+use super::guard;
 use super::merge_prs::{MergeCommit, MergePr, Reviewers, opinion};
 use super::progress::Progress;
 use super::world::{Poll, World, overdue};
 use crate::config::NoChecks;
-use crate::github::{MergeMethod, Sha};
+use crate::github::{MergeMethod, PullRequest, Review, ReviewState, Sha};
 use crate::saga::clock::delta;
 use crate::saga::{Context, Step, StepError};
 
@@ -20,16 +21,22 @@ pub struct WaitForCi {
     pub number: u64,
     /// Its head.
     pub head: Sha,
+    /// Its heads before somebody pushed this one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Sha>,
 }
 
 /// How the checks ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Green {
     /// Which passed; none is said to be none.
     pub checks: Vec<String>,
     /// Which are red and don't matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub red: Vec<String>,
+    /// They didn't: a person took in another head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Sha>,
 }
 
 impl Step<World> for WaitForCi {
@@ -42,7 +49,18 @@ impl Step<World> for WaitForCi {
         let rule = Rule::of(project, by_branch);
         let mut poll = Poll::new(project);
         let mut stable: Option<(Vec<String>, chrono::DateTime<chrono::Utc>)> = None;
+        let heads = along(&self.before, &self.head);
         loop {
+            let pr = cx.world.github.pull_request(self.number).await?;
+            if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
+                return Ok(Green {
+                    moved: Some(moved),
+                    ..Green::default()
+                });
+            }
+            if pr.merged == Some(true) {
+                return Ok(Green::default());
+            }
             let runs = cx.world.github.check_runs(&self.head).await?;
             let statuses = cx.world.github.statuses(&self.head).await?;
             let checks = ci::checks(&runs, &statuses, &rule);
@@ -61,18 +79,23 @@ impl Step<World> for WaitForCi {
                     cx.now()
                 }
             };
-            match verdict {
+            match &verdict {
                 Verdict::Failed(failed) => {
                     return Err(StepError::permanent(format!("checks failed: {}", failed.join(", "))));
                 }
                 // Checks register for up to half a minute after the push, in waves.
                 Verdict::Passed if cx.now() - since >= delta(project.timeouts.stable_for) => {
-                    return Ok(Green { checks: names, red });
+                    return Ok(Green {
+                        checks: names,
+                        red,
+                        moved: None,
+                    });
                 }
-                Verdict::Nothing if overdue(cx, project.timeouts.no_checks_grace) => return self.no_checks(cx).await,
+                Verdict::Nothing if overdue(cx, project.timeouts.no_checks_grace) => return self.no_checks(cx, &pr),
                 _ => {}
             }
-            if overdue(cx, project.timeouts.ci) {
+            // Green and not yet for long enough is done in time.
+            if verdict != Verdict::Passed && overdue(cx, project.timeouts.ci) {
                 return Err(StepError::permanent(format!(
                     "the checks of #{} are not done after {}",
                     self.number,
@@ -90,19 +113,15 @@ impl Step<World> for WaitForCi {
 
 impl WaitForCi {
     /// The grace is over and nothing has reported.
-    async fn no_checks(&self, cx: &Context<'_, World>) -> Result<Green, StepError> {
-        let pr = cx.world.github.pull_request(self.number).await?;
+    fn no_checks(&self, cx: &Context<'_, World>, pr: &PullRequest) -> Result<Green, StepError> {
         if pr.mergeable == Some(false) {
             return Err(StepError::permanent(format!(
-                "#{} conflicts with its base, so GitHub starts no checks: resolve the conflict on its branch",
-                self.number
+                "#{} conflicts with its base, so GitHub starts no checks: merge {} into its branch and resolve the conflict there, then Retry",
+                self.number, pr.base.branch
             )));
         }
         match cx.world.project.no_checks {
-            NoChecks::Pass => Ok(Green {
-                checks: Vec::new(),
-                red: Vec::new(),
-            }),
+            NoChecks::Pass => Ok(Green::default()),
             NoChecks::Fail => Err(StepError::permanent(format!(
                 "#{} has no checks at all, and `no_checks` is \"fail\"",
                 self.number
@@ -116,26 +135,48 @@ impl WaitForCi {
 pub struct WaitForApproval {
     /// The deploy pull request.
     pub pull_request: DeployPr,
-    /// Who was asked; nobody: nothing to wait for.
+    /// Who was asked; an approval by somebody else counts as well.
     pub reviewers: Vec<String>,
+    /// Its heads, the last one last: an approval of an earlier one is none.
+    #[serde(default)]
+    pub heads: Vec<Sha>,
+}
+
+/// How waiting for an approval ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Approval {
+    /// These people approved.
+    By(Vec<String>),
+    /// A person took in another head, which nobody has approved.
+    Moved {
+        /// That one.
+        moved: Sha,
+    },
 }
 
 impl Step<World> for WaitForApproval {
     const KIND: &'static str = "wait_for_approval";
-    type Output = Vec<String>;
+    type Output = Approval;
 
-    async fn run(&self, cx: &Context<'_, World>) -> Result<Vec<String>, StepError> {
-        if self.reviewers.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn run(&self, cx: &Context<'_, World>) -> Result<Approval, StepError> {
         let timeouts = &cx.world.project.timeouts;
         let mut poll = Poll::new(&cx.world.project);
         loop {
             let pr = cx.world.github.pull_request(self.pull_request.number).await?;
-            let reviews = cx.world.github.reviews(pr.number).await?;
+            if let Some(moved) = guard::foreign_head(cx, &pr, &self.heads).await? {
+                return Ok(Approval::Moved { moved });
+            }
+            if pr.merged == Some(true) {
+                return Ok(Approval::By(Vec::new()));
+            }
+            let mut reviews = cx.world.github.reviews(pr.number).await?;
+            reviews.retain(|review| !self.is_outdated(review));
             let changes_requested = match opinion(cx.world, &pr, &reviews, &Reviewers::default()).await? {
                 eligible::Verdict::Approved(approvals) => {
-                    return Ok(approvals.into_iter().map(|approval| approval.user).collect());
+                    return Ok(Approval::By(
+                        approvals.into_iter().map(|approval| approval.user).collect(),
+                    ));
                 }
                 eligible::Verdict::ChangesRequested(by) => by,
                 eligible::Verdict::Waiting => Vec::new(),
@@ -157,9 +198,26 @@ impl Step<World> for WaitForApproval {
         }
     }
 
-    async fn observe(&self, _: &Context<'_, World>) -> Result<Option<Vec<String>>, StepError> {
+    async fn observe(&self, _: &Context<'_, World>) -> Result<Option<Approval>, StepError> {
         Ok(None)
     }
+}
+
+impl WaitForApproval {
+    /// An approval of a head that somebody has pushed over. Of a rewritten one, GitHub may not say which it was.
+    fn is_outdated(&self, review: &Review) -> bool {
+        let of_another = match (&review.commit_id, self.heads.as_slice()) {
+            (_, []) => false,
+            (Some(commit), [.., head]) => commit != head,
+            (None, heads) => heads.len() > 1,
+        };
+        review.state == ReviewState::Approved && of_another
+    }
+}
+
+/// The heads of the deploy pull request, oldest first.
+fn along(before: &[Sha], head: &Sha) -> Vec<Sha> {
+    before.iter().chain([head]).cloned().collect()
 }
 
 /// **merge_deploy_pr**: as the train's merges, into the base branch.
@@ -173,6 +231,22 @@ pub struct MergeDeployPr {
     pub method: MergeMethod,
     /// The base branch.
     pub into: String,
+    /// Its heads before somebody pushed this one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Sha>,
+}
+
+/// How merging it ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Merging {
+    /// A person took in another head, which has to become green and approved.
+    Moved {
+        /// That one.
+        moved: Sha,
+    },
+    /// It is merged.
+    Merged(MergeCommit),
 }
 
 impl MergeDeployPr {
@@ -189,13 +263,26 @@ impl MergeDeployPr {
 
 impl Step<World> for MergeDeployPr {
     const KIND: &'static str = "merge_deploy_pr";
-    type Output = MergeCommit;
+    type Output = Merging;
 
-    async fn run(&self, cx: &Context<'_, World>) -> Result<MergeCommit, StepError> {
-        self.merge().run(cx).await
+    async fn run(&self, cx: &Context<'_, World>) -> Result<Merging, StepError> {
+        let pr = cx.world.github.pull_request(self.number).await?;
+        let heads = along(&self.before, &self.head);
+        if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
+            return Ok(Merging::Moved { moved });
+        }
+        let merged = self.merge().run(cx).await;
+        if let Err(StepError::Permanent(_)) = merged {
+            // Somebody may have pushed at this very moment: then it is theirs that is told of.
+            let pr = cx.world.github.pull_request(self.number).await?;
+            if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
+                return Ok(Merging::Moved { moved });
+            }
+        }
+        merged.map(Merging::Merged)
     }
 
-    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<MergeCommit>, StepError> {
-        self.merge().observe(cx).await
+    async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<Merging>, StepError> {
+        Ok(self.merge().observe(cx).await?.map(Merging::Merged))
     }
 }

@@ -7,7 +7,7 @@ use chrono::Utc;
 use secrecy::ExposeSecret as _;
 
 use super::{Finding, Look, fail, look, mend, ok, rules, warn};
-use crate::config::{CloseIssues, GitHubSecret, Project, VersionFile};
+use crate::config::{CloseIssues, DeployApproval, GitHubSecret, Project, VersionFile};
 use crate::deploy::version::read_version;
 use crate::github::rest::RestGitHub;
 use crate::github::rest::inspect::Allowance;
@@ -62,6 +62,9 @@ pub(super) fn looks<'a>(project: &'a Project, github: Arc<RestGitHub>, secret: &
             .iter()
             .map(|login| look("reviewers", boxed(reviewer(of.clone(), login)))),
     );
+    if project.reviewers.is_empty() {
+        looks.push(look("reviewers", boxed(nobody_asked(of.clone()))));
+    }
     looks.extend(
         project
             .blocked_labels
@@ -397,8 +400,40 @@ async fn reviewer(of: Subject<'_>, login: &str) -> Vec<Finding> {
             &format!("{login} can only read, so their approval doesn't count"),
             "give them write access, or change `reviewers`",
         ),
-        Ok(Permission::Write | Permission::Admin) => ok(&subject, format!("{login} may approve")),
+        Ok(Permission::Write | Permission::Admin) => match of.github.login().await {
+            Ok(Some(own)) if own.eq_ignore_ascii_case(login) => own_reviewer(&subject, of.project, login),
+            Ok(_) => ok(&subject, format!("{login} may approve")),
+            Err(error) => of.failed(&subject, "metadata: read", "`api_url` in [github]", &error),
+        },
         Err(error) => of.failed(&subject, "metadata: read", "`reviewers`", &error),
+    }]
+}
+
+/// GitHub lets nobody approve of a pull request that they opened themselves.
+fn own_reviewer(subject: &str, project: &Project, login: &str) -> Finding {
+    let what = format!("the token is {login}'s, who opens the deploy pull request and so can't approve of it");
+    match project.reviewers.len() {
+        1 if project.deploy_approval == DeployApproval::Required => fail(
+            subject,
+            &what,
+            "name somebody else, use a token that is nobody's (a GitHub App), or set `deploy_approval` to \"none\"",
+        ),
+        _ => warn(
+            subject,
+            &what,
+            "name somebody else, or use a token that is nobody's (a GitHub App)",
+        ),
+    }
+}
+
+async fn nobody_asked(of: Subject<'_>) -> Vec<Finding> {
+    let subject = of.named("reviewers");
+    vec![match of.project.deploy_approval {
+        DeployApproval::Required => ok(
+            &subject,
+            "nobody is asked; an approval by anybody with write access is waited for".to_owned(),
+        ),
+        DeployApproval::None => ok(&subject, "nobody is asked, and no approval is waited for".to_owned()),
     }]
 }
 

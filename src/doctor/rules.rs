@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Finding, fail, ok, warn};
-use crate::config::Project;
+use crate::config::{DeployApproval, Project};
 use crate::github::MergeMethod;
 use crate::github::rest::inspect::Rule;
 
@@ -78,7 +78,13 @@ fn reviews(subject: &str, project: &Project, parameters: &Value) -> Vec<Finding>
         ));
     }
     let wanted = parameters["required_approving_review_count"].as_u64().unwrap_or(0);
-    if wanted > project.reviewers.len() as u64 {
+    if wanted > 0 && project.deploy_approval == DeployApproval::None {
+        findings.push(fail(
+            subject,
+            &format!("a merge needs {wanted} approvals, and `deploy_approval` says that none is waited for"),
+            "set `deploy_approval` to \"required\"",
+        ));
+    } else if wanted > project.reviewers.len() as u64 {
         findings.push(warn(
             subject,
             &format!(

@@ -397,6 +397,10 @@ impl Git for GitCli {
         self.must_resolve(dir, &format!("{commit}^{{tree}}")).await
     }
 
+    async fn conflict(&self, dir: &Path, one: &str, other: &str) -> Result<Option<Vec<String>>> {
+        self.conflicting_files(dir, one, other).await
+    }
+
     async fn rehearse(&self, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal> {
         self.rehearse_train(dir, onto, cars, method).await
     }

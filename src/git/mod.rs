@@ -208,6 +208,8 @@ pub trait Git: Send + Sync {
     ) -> Result<Oid>;
     /// The tree of a commit.
     async fn tree(&self, dir: &Path, commit: &str) -> Result<Oid>;
+    /// The files in which two commits conflict; `None` if they merge cleanly. In the object store only.
+    async fn conflict(&self, dir: &Path, one: &str, other: &str) -> Result<Option<Vec<String>>>;
     /// Merges every car in order on top of `onto`, in the object store only.
     async fn rehearse(&self, dir: &Path, onto: &str, cars: &[Car], method: Method) -> Result<Rehearsal>;
 }

@@ -67,6 +67,28 @@ impl GitCli {
         })
     }
 
+    pub(super) async fn conflicting_files(&self, dir: &Path, one: &str, other: &str) -> Result<Option<Vec<String>>> {
+        for commit in [one, other] {
+            allow(&Invocation::new(["merge-tree", commit]), check_commit(commit))?;
+        }
+        Ok(match self.merge_tree(dir, &[one, other]).await? {
+            Merged::Clean(_) => None,
+            Merged::Conflict(files) => Some(files),
+        })
+    }
+
+    async fn merge_tree(&self, dir: &Path, operands: &[&str]) -> Result<Merged> {
+        let options = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
+        let merge = Invocation::new(options.into_iter().chain(operands.iter().copied()))
+            .within(dir)
+            .remote();
+        let outcome = self.runner.run(&merge).await?;
+        match judge(outcome.code, &outcome.stdout) {
+            Some(merged) => Ok(merged),
+            None => Err(merge.failed(outcome.stderr)),
+        }
+    }
+
     /// Fetches the heads of all cars; a head that the remote doesn't have is left out.
     async fn fetch_heads(&self, dir: &Path, cars: &[Car]) -> Result<()> {
         for car in cars {
@@ -237,7 +259,7 @@ impl<'a> Train<'a> {
         if self.method == Method::Rebase {
             return self.rebase(tip, car, &message).await;
         }
-        let tree = match self.merge_tree(&[tip, &car.head]).await? {
+        let tree = match self.git.merge_tree(self.dir, &[tip, &car.head]).await? {
             Merged::Clean(tree) => tree,
             Merged::Conflict(files) => return Ok(Coupled::Conflict(files)),
         };
@@ -256,7 +278,7 @@ impl<'a> Train<'a> {
         let mut tree = self.git.tree(self.dir, &tip).await?;
         for commit in commits.lines() {
             let base = format!("--merge-base={commit}^");
-            match self.merge_tree(&[&base, &tip, commit]).await? {
+            match self.git.merge_tree(self.dir, &[&base, &tip, commit]).await? {
                 Merged::Conflict(files) => return Ok(Coupled::Conflict(files)),
                 // Nothing of it is left: a rebase drops it.
                 Merged::Clean(same) if same == tree => {}
@@ -267,18 +289,6 @@ impl<'a> Train<'a> {
             }
         }
         Ok(Coupled::Clean(tip))
-    }
-
-    async fn merge_tree(&self, operands: &[&str]) -> Result<Merged> {
-        let options = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"];
-        let merge = Invocation::new(options.into_iter().chain(operands.iter().copied()))
-            .within(self.dir)
-            .remote();
-        let outcome = self.git.runner.run(&merge).await?;
-        match judge(outcome.code, &outcome.stdout) {
-            Some(merged) => Ok(merged),
-            None => Err(merge.failed(outcome.stderr)),
-        }
     }
 
     async fn commit(&self, tree: &str, parents: &[&str], message: &str) -> Result<Oid> {

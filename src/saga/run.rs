@@ -312,7 +312,9 @@ impl<W: Send + Sync + 'static> Saga<W> {
         };
         // Compared as today's type reads it, so a field added with a default is no drift.
         let reread = from_value::<S>(state.input.clone()).and_then(to_value);
-        let same = state.kind == S::KIND && state.effect == effect && reread.is_ok_and(|reread| reread == *input);
+        let same = state.kind == S::KIND
+            && state.effect == effect
+            && reread.is_ok_and(|reread| says_the_same(&state.input, &reread, input));
         if !same {
             return Err(Stop::Drift(format!(
                 "step `{key}` stands in the journal as another step or with another input"
@@ -642,4 +644,15 @@ pub async fn decide(
             Ok(event)
         })
         .await
+}
+/// Whether today's input is the journaled one. What only a later version says of a step, the journal can't contradict.
+fn says_the_same(journaled: &Value, reread: &Value, today: &Value) -> bool {
+    let (Value::Object(journaled), Value::Object(reread), Value::Object(today)) = (journaled, reread, today) else {
+        return reread == today;
+    };
+    let same = |(field, value): (&String, &Value)| reread.get(field) == Some(value) || !journaled.contains_key(field);
+    today.iter().all(same)
+        && journaled
+            .keys()
+            .all(|field| today.contains_key(field) || !reread.contains_key(field))
 }

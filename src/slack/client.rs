@@ -209,9 +209,7 @@ fn failure(method: &str, error: SlackClientError) -> Error {
 /// Said of a call that changes something and whose answer is lost; after a lost read there is nothing to be unsure of.
 fn unsure(method: &str) -> &'static str {
     match method {
-        POST_MESSAGE | UPDATE | VIEWS_OPEN | VIEWS_PUBLISH | RESPONSE_URL => {
-            "; it may have happened all the same"
-        }
+        POST_MESSAGE | UPDATE | VIEWS_OPEN | VIEWS_PUBLISH | RESPONSE_URL => "; it may have happened all the same",
         _ => "",
     }
 }

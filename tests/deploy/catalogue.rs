@@ -13,6 +13,7 @@ use shipmate::config::{Config, Frozen, Project};
 use shipmate::deploy::begin::Wish;
 use shipmate::deploy::decide::Refusal;
 use shipmate::deploy::lock::{Lock, Obstacle, Turn};
+use shipmate::deploy::merge_prs::Clash;
 use shipmate::deploy::progress::{Check, CheckState, Progress};
 use shipmate::deploy::stats::{Run, Stats};
 use shipmate::deploy::text::{self, Fate, Medium, home};
@@ -438,6 +439,7 @@ fn progress() -> Vec<(&'static str, Progress)> {
                 deadline,
             },
         ),
+        ("nobody asked", approval(&[], &[])),
         ("a reviewer", approval(&["dan"], &[])),
         ("reviewers", approval(&["dan", "eve"], &["eve"])),
         (
@@ -709,6 +711,11 @@ fn what_is_asked(catalogue: &mut Catalogue) {
         }
     }
     catalogue.says("reminder", text::reminder(&view, &checklist(), at(30)));
+    catalogue.name("clash");
+    let files = |count: usize| Clash::Conflict((1..=count).map(|number| format!("src/{number}.js")).collect());
+    for clash in [files(1), files(3), files(5), Clash::Version("1.5.0".to_owned())] {
+        catalogue.line("", text::clash("staging", &clash));
+    }
     catalogue.name("expires_soon");
     let soon = |question: &Question, whom: &str| text::expires_soon(question, at(60), whom).unwrap_or_default();
     catalogue.line("", soon(&confirm(), "<@U0ANA>"));

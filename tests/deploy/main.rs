@@ -23,6 +23,7 @@ mod faults;
 mod guard;
 mod happy_path;
 mod kills;
+mod moved;
 mod power_cuts;
 mod requests;
 mod restart;

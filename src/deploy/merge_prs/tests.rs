@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Config;
+use crate::deploy::deploy_pr::CreatePullRequest;
 use crate::deploy::train::Approval;
 use crate::deploy::world::Thread;
 use crate::git::MockGit;
@@ -129,6 +130,62 @@ async fn a_merge_whose_reply_was_lost_is_seen_and_not_asked_for_again() {
     github.expect_merge().times(1).returning(|_, _, _| Err(transient()));
     github.expect_pull_request().returning(|_| Ok(merged("deploy-1")));
     assert_eq!(merge(github).await.unwrap().commit, sha("c"));
+}
+
+#[tokio::test]
+async fn a_merge_at_another_head_is_nobodys_until_a_person_says_so() {
+    let mut github = MockGitHub::new();
+    github.expect_pull_request().returning(|_| {
+        let mut pr = merged("deploy-1");
+        pr.head.sha = sha("d");
+        Ok(pr)
+    });
+    assert_eq!(
+        merge(github).await.unwrap_err(),
+        "eve merged #7 at ddddddd, where aaaaaaa was approved. Retry takes it as it is"
+    );
+}
+
+/// What the same branch name shipped before is somebody else's, however its body reads; ours has our marker, or ends where our branch does.
+#[tokio::test]
+async fn only_our_own_merged_pull_request_is_found_after_a_lost_answer() {
+    let theirs = || PullRequest {
+        body: crate::deploy::notes::marker("web-0"),
+        ..merged("staging")
+    };
+    let marked = PullRequest {
+        number: 8,
+        body: crate::deploy::notes::marker("web-1"),
+        ..merged("staging")
+    };
+    let mut at_our_head = PullRequest {
+        number: 9,
+        ..merged("staging")
+    };
+    at_our_head.head.sha = sha("e");
+    for (found, number) in [
+        (vec![theirs()], 10),
+        (vec![theirs(), marked], 8),
+        (vec![theirs(), at_our_head], 9),
+    ] {
+        let mut github = MockGitHub::new();
+        github
+            .expect_create_pull_request()
+            .times(1)
+            .returning(|_| Err(transient()));
+        github.expect_pull_requests().returning(move |_| Ok(found.clone()));
+        github
+            .expect_create_pull_request()
+            .returning(|_| Ok(PullRequest { number: 10, ..open() }));
+        let step = CreatePullRequest {
+            branch: "deploy-1".to_owned(),
+            base: "staging".to_owned(),
+            version: "1.4.3".to_owned(),
+            head: sha("e").to_string(),
+        };
+        let opened = saga(github).await.forward("create_pull_request", step).await.unwrap();
+        assert_eq!(opened.number, number);
+    }
 }
 
 #[tokio::test]

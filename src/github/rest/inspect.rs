@@ -137,4 +137,23 @@ impl RestGitHub {
             None => Err(http::malformed(REQUEST, "`resources.core` is missing")),
         }
     }
+
+    /// Whose token it is; `None` for an App's, which is nobody's.
+    ///
+    /// # Errors
+    /// GitHub's failure.
+    pub async fn login(&self) -> Result<Option<String>> {
+        const REQUEST: &str = "GET /user";
+        let url = format!("{}/user", self.api_url);
+        let response = self.send(&Method::GET, &url, REQUEST, None, None).await?;
+        match response.status().as_u16() {
+            // "Resource not accessible by integration".
+            403 | 404 => Ok(None),
+            200 => {
+                let body: Value = read_json(REQUEST, response).await?;
+                Ok(body["login"].as_str().map(str::to_owned))
+            }
+            _ => Err(read_error(REQUEST, response).await),
+        }
+    }
 }

@@ -78,6 +78,8 @@ pub struct Knobs {
     pub sunset: Option<String>,
     /// The credential that a sandbox hands to the bot.
     pub credential: Credential,
+    /// Whose personal token it is, instead of a machine user's.
+    pub token_owner: Option<&'static str>,
 }
 
 /// What happens to approvals when the base changes.

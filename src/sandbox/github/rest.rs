@@ -201,6 +201,7 @@ impl Call<'_> {
             return nowhere(refusal);
         }
         match self.path {
+            ["user"] => nowhere(limits::user(double)),
             ["graphql"] => nowhere(graphql::answer(double, &self.body).await),
             ["repos", owner, name, rest @ ..] => {
                 let asked = format!("{owner}/{name}");

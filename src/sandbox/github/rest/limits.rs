@@ -5,8 +5,8 @@ use axum::response::Response;
 use chrono::Utc;
 use serde_json::json;
 
-use super::answer::{Answer, ok};
-use crate::sandbox::github::GitHubDouble;
+use super::answer::{Answer, ok, refuse};
+use crate::sandbox::github::{BOT, Credential, GitHubDouble};
 use crate::sandbox::locked;
 
 /// The primary rate limit: requests per hour.
@@ -18,6 +18,15 @@ pub fn rate_limit(double: &GitHubDouble) -> Answer {
     let (remaining, reset) = double.quota();
     let core = json!({ "limit": LIMIT, "remaining": remaining, "used": LIMIT.saturating_sub(remaining), "reset": reset, "resource": "core" });
     ok(json!({ "resources": { "core": core }, "rate": core }))
+}
+
+/// Whose token it is: an App's is nobody's.
+pub fn user(double: &GitHubDouble) -> Answer {
+    let (credential, owner) = double.knobs(|knobs| (knobs.credential, knobs.token_owner));
+    match credential {
+        Credential::App => refuse(403, "Resource not accessible by integration"),
+        Credential::Classic | Credential::FineGrained => ok(json!({ "login": owner.unwrap_or(BOT) })),
+    }
 }
 
 pub fn with_limits(double: &GitHubDouble, mut response: Response) -> Response {
