@@ -1,5 +1,6 @@
 //! The command line: arguments to a running Shipmate and an exit code.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -124,15 +125,17 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line's own words")]
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("shipmate: {}", failure.sentence());
+    if !failure.sentence().is_empty() {
+        // Nobody may be there to read it.
+        let _ = writeln!(std::io::stderr(), "shipmate: {}", failure.sentence());
+    }
     failure.exit_code()
 }
 
-#[expect(clippy::print_stdout, reason = "the command line's own words")]
-fn say(line: &str) {
-    println!("{line}");
+/// What goes on also if nobody reads it.
+fn tell(line: &str) {
+    let _ = cli::say(line);
 }
 
 fn log_to_stderr(format: LogFormat, command: &Command) {
@@ -161,13 +164,14 @@ async fn run(command: Command) -> Result<(), Failure> {
             let restored = sled_store::import(&flights, &config.data_dir)
                 .await
                 .map_err(|error| error.to_string())?;
-            say(&format!("restored: {}", restored.join(", ")));
-            Ok(())
+            cli::say(&format!("restored: {}", restored.join(", ")))
         }
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "shipmate", &mut std::io::stdout());
-            Ok(())
+            // It panics where it can't write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "shipmate", &mut script);
+            cli::say(String::from_utf8_lossy(&script).trim_end())
         }
     }
 }
@@ -198,9 +202,14 @@ async fn serve(args: &ConfigArgs) -> Result<(), String> {
 
 async fn check(project: Option<&str>, json: bool, config: &ConfigArgs) -> Result<(), Failure> {
     let findings = doctor::check(&config.path(), variable, &app::reach, project).await?;
-    match json {
-        true => say(&serde_json::json!(findings).to_string()),
-        false => findings.iter().for_each(|finding| say(&finding.to_string())),
+    let lines = match json {
+        true => vec![serde_json::json!(findings).to_string()],
+        false => findings.iter().map(ToString::to_string).collect(),
+    };
+    match lines.iter().try_for_each(|line| cli::say(line)) {
+        // The exit code still says whether all is well.
+        Ok(()) | Err(Failure::Unheard) => {}
+        Err(failure) => return Err(failure),
     }
     match findings
         .iter()
@@ -250,7 +259,7 @@ async fn until_told_to_stop(running: Running, stop: &mut StopSignal) -> Result<(
 async fn sandbox(args: SandboxArgs) -> Result<(), String> {
     if args.list {
         for (_, name, what) in SCENARIOS {
-            say(&format!("{name:<21}{what}"));
+            tell(&format!("{name:<21}{what}"));
         }
         return Ok(());
     }
@@ -279,10 +288,10 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
     sandbox.github.send_webhooks(&webhooks, "sandbox-webhook-secret");
     match args.autopilot {
         Some(plan) => {
-            let end = autopilot::play(&sandbox, plan, say).await;
+            let end = autopilot::play(&sandbox, plan, tell).await;
             running.shutdown().await;
             end.map(|end| {
-                say(&format!(
+                tell(&format!(
                     "The deployment ended as planned: {}.",
                     format!("{end:?}").to_lowercase()
                 ))
@@ -295,7 +304,7 @@ async fn sandbox(args: SandboxArgs) -> Result<(), String> {
             };
             let listener = listen(args.port).await?;
             let address = listener.local_addr().map_err(|error| error.to_string())?;
-            say(&format!(
+            tell(&format!(
                 "The sandbox is open: http://{address}/\nType /deploy start there. Ctrl-C ends it.\nThe dashboard: http://{}/ (sign in as ana, ben, chloe or dan: the name is the token)",
                 running.address
             ));

@@ -368,7 +368,21 @@ async fn the_export_is_the_same_with_and_without_a_server() {
     desk.does("abort web-1 --yes").await;
     watch.sees("web: nothing runs").await;
     let through_the_socket = desk.does("export").await;
-    desk.closes().await;
+    for server in ["with", "without"] {
+        if server == "without" {
+            desk.closes().await;
+        }
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = desk.command("export").stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = output.unwrap().wait_with_output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*said),
+            (Some(0), ""),
+            "{server} a server, unread"
+        );
+    }
     assert_eq!(desk.does("export").await, through_the_socket);
     let last: Value = serde_json::from_str(through_the_socket.lines().last().unwrap()).unwrap();
     assert_eq!(
@@ -436,6 +450,43 @@ fn the_help_the_readme_and_the_completions_know_the_same_commands() {
             completions.contains(&format!("shipmate__subcmd__{command}")),
             "{command} is not completed"
         );
+    }
+}
+
+/// As before `| head`, once it has what it wants.
+#[test]
+fn whoever_reads_no_more_causes_no_complaint() {
+    for arguments in [&["completions", "bash"][..], &["sandbox", "--list"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_shipmate"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output);
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_history_of_nothing_is_refused() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_shipmate"))
+        .args(["history", "--limit", "0"])
+        .output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("0 is not in 1.."), "{said}");
+}
+
+#[test]
+fn the_export_says_what_it_leaves_out() {
+    let help = said(&["export", "--help"]);
+    for left_out in ["locks", "queue", "muted names", "flight/archive"] {
+        assert!(help.contains(left_out), "{help}");
     }
 }
 

@@ -33,21 +33,25 @@ pub enum Failure {
     NotRunning(String),
     /// Who asks may not.
     Refused(String),
+    /// Whoever read the output has gone, with what they wanted: `… | head`.
+    Unheard,
 }
 
 impl Failure {
-    /// For scripts; 2 is the command line parser's.
+    /// For scripts, as far as it is one; 2 is the command line parser's.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Unheard => 0,
             Self::Failed(_) => 1,
             Self::NotRunning(_) => 3,
             Self::Refused(_) => 4,
         })
     }
 
-    /// For people.
+    /// For people; empty where nothing is wrong.
     pub fn sentence(&self) -> &str {
         match self {
+            Self::Unheard => "",
             Self::Failed(sentence) | Self::NotRunning(sentence) | Self::Refused(sentence) => sentence,
         }
     }
@@ -112,8 +116,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         project: Option<String>,
         /// At most so many.
-        #[arg(long, value_name = "COUNT", default_value_t = 20)]
-        limit: usize,
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// How it is written, and where the configuration is.
         #[command(flatten)]
         common: Common,
@@ -210,6 +214,9 @@ pub enum Command {
         common: Common,
     },
     /// Writes every deployment's events as JSON lines, whether Shipmate runs or not.
+    ///
+    /// Left out are the locks that people have put on projects, places in the queue and muted names, and deployments that have left the store
+    /// (`keep` in [history]): their flight recorders are in `data_dir`, under flight/archive.
     Export(ConfigArgs),
 }
 
@@ -393,9 +400,16 @@ fn agrees(preview: &str) -> Result<(), Failure> {
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+/// Writes a text and a line's end to stdout.
+///
+/// # Errors
+/// [`Failure::Unheard`] if nobody reads any more.
+pub fn say(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::Failed(format!("the answer can't be written: {error}")))
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::Unheard,
+            _ => Failure::Failed(format!("the answer can't be written: {error}")),
+        })
 }
