@@ -1,3 +1,5 @@
+//! The configuration as people write it: defaults, every mistake with its line and its mend, and the example that documents all of it.
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../config/shipmate.example.toml");

@@ -1,3 +1,5 @@
+//! Version files of every kind, read and written back: only the version changes, to the byte, and whatever is no such file is refused.
+
 use proptest::prelude::*;
 
 use super::*;
