@@ -254,6 +254,8 @@ fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::deploy::version::Bump;
 
@@ -347,6 +349,40 @@ mod tests {
                 _ => "",
             };
             assert!(parse(&format!("{} {argument}", word.word)).is_ok(), "{}", word.word);
+        }
+    }
+
+    /// Words that mean something, and words that nearly do.
+    fn soup() -> impl Strategy<Value = String> {
+        const SOUP: &str = "start|START|plan|lock|show|queue|cancel|abort|patch|9.9.9|--only|--only=|--exclude=#3|--override|--dry-run|--|=|#1,#2|\
+            ,|#|18446744073709551616|for|2h|0s|99999999999999y|1e9d|\u{fe0f}|é";
+        let word = proptest::sample::select(SOUP.split('|').collect::<Vec<_>>());
+        proptest::collection::vec(word, 0..8).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn whatever_is_typed_acts_only_by_a_word_of_the_help(text in prop_oneof![any::<String>(), soup()]) {
+            let first = text.split_whitespace().next().map(str::to_lowercase);
+            match (parse(&text), first) {
+                (Ok(Command::Overview), first) => prop_assert_eq!(first, None),
+                (Ok(command), Some(first)) => {
+                    prop_assert!(WORDS.iter().any(|known| known.word == first), "{:?}", command);
+                    if let Command::Start(wish) | Command::Plan(wish) = command {
+                        prop_assert!(wish.override_reason.is_none_or(|reason| !reason.is_empty()));
+                    }
+                }
+                (Ok(command), None) => prop_assert!(false, "{:?}", command),
+                (Err(sentence), _) => prop_assert!(!sentence.is_empty()),
+            }
+        }
+
+        #[test]
+        fn listed_numbers_are_those_that_stand_there(numbers in proptest::collection::vec(any::<u64>(), 0..8)) {
+            let spelled: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
+            prop_assert_eq!(listed_numbers(&spelled.join(", ")), Ok(numbers));
         }
     }
 }

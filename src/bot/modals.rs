@@ -356,3 +356,66 @@ pub fn abort(view: &View) -> Value {
     };
     modal(ABORT, "Abort and undo", "Abort", &context, blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a modal's submission holds: fields that are ours, with what is typed and chosen there or anything else.
+    fn values() -> impl Strategy<Value = BTreeMap<String, Vec<String>>> {
+        let field = proptest::sample::select(vec![
+            BUMP,
+            "version",
+            "only",
+            "leave_out",
+            "override",
+            "order",
+            "include_0",
+            "include_1",
+            "another",
+        ]);
+        let value = prop_oneof![
+            "[0-9]{1,3}",
+            "#[0-9]{1,3}(, ?#?[0-9]{1,3}){0,3}",
+            "(patch|explicit|1.2.3|calendar)",
+            any::<String>()
+        ];
+        let values = proptest::collection::vec(value, 0..4);
+        proptest::collection::btree_map(field.prop_map(str::to_owned), values, 0..6)
+    }
+
+    proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn whatever_is_submitted_is_a_list_of_what_is_ticked_or_a_complaint(values in values()) {
+            let ticked = |number: &u64| {
+                let boxes = values.iter().filter(|(action, _)| action.starts_with("include_"));
+                boxes.flat_map(|(_, numbers)| numbers).any(|text| text.parse() == Ok(*number))
+            };
+            match edited(&values) {
+                Ok(selection) => prop_assert!(!selection.only.is_empty() && selection.only.iter().all(ticked)),
+                Err((block, complaint)) => prop_assert!(["order", "include_0"].contains(&&*block) && !complaint.is_empty()),
+            }
+        }
+
+        #[test]
+        fn whatever_is_wished_is_read_or_has_a_complaint_at_its_field(values in values()) {
+            match wished(&values) {
+                Ok(wish) => prop_assert!(wish.override_reason.is_none_or(|reason| !reason.trim().is_empty())),
+                Err((block, complaint)) => {
+                    prop_assert!([BUMP, "version", "only", "leave_out"].contains(&&*block) && !complaint.is_empty());
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_modal_carries_comes_back(deployment: String, key: String, other: String) {
+            let context = Context { deployment, key };
+            prop_assert_eq!(serde_json::from_str::<Context>(&json!(context).to_string()).ok(), Some(context));
+            let _ = serde_json::from_str::<Context>(&other);
+        }
+    }
+}

@@ -42,6 +42,8 @@ pub fn closed_by(text: &str, home: &RepoName) -> BTreeSet<(RepoName, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
@@ -74,5 +76,19 @@ mod tests {
     fn code_and_comments_do_not_count() {
         let text = "`fixes #1`\n```\ncloses #2\n```\n<!-- Fixes #3 (template) -->\nFixes #4\n<!-- unclosed fixes #5";
         assert_eq!(found(text), ["acme/web#4"]);
+    }
+
+    proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn only_keywords_outside_of_code_count(text in prop_oneof![any::<String>(), "([Ff]ixe?s?|closes:?|GH-| |#|[0-9]|a/b|/issues/|https://|\n|-->){0,20}"]) {
+            let _ = found(&text);
+            let plain = text.replace('`', "").replace("<!--", "");
+            prop_assert_eq!(found(&format!("```\n{plain}\n```")), [] as [&str; 0]);
+            prop_assert_eq!(found(&format!("<!-- {}", plain.replace("-->", ""))), [] as [&str; 0]);
+            let found = found(&format!("{plain}\nFixes #123456"));
+            prop_assert!(found.contains(&"acme/web#123456".to_owned()), "{:?}", found);
+        }
     }
 }

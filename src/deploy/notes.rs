@@ -154,6 +154,8 @@ pub fn preview(project: &Project, shipped: &Shipped) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -192,5 +194,35 @@ mod tests {
             !escaped.contains("@here") && !escaped.contains("](") && !escaped.contains("<!--"),
             "{escaped}"
         );
+    }
+
+    proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn a_region_is_written_once_and_what_stands_around_it_stays(
+            pieces in proptest::collection::vec(prop_oneof![Just(BEGIN.to_owned()), Just(END.to_owned()), any::<String>()], 0..5),
+            text in any::<String>(),
+            limit in 0usize..400,
+        ) {
+            let (body, text) = (pieces.concat(), escape(&text));
+            let once = with_region(&body, &text, limit);
+            prop_assert_eq!(with_region(&once, &text, limit), once.clone());
+            let kept = body.split(BEGIN).next().unwrap_or_default().trim_end_matches('\n');
+            prop_assert!(once.starts_with(kept), "{}", once);
+            // Other people's text is never cut, so that it alone can be too long.
+            let around = body.chars().count() + BEGIN.len() + END.len() + 4;
+            prop_assert!(once.chars().count() <= limit.max(around), "{}", once);
+        }
+
+        #[test]
+        fn no_markup_survives_an_escape(text in any::<String>()) {
+            let escaped = escape(&text);
+            prop_assert!(!escaped.contains(['<', '>']) && !escaped.chars().any(char::is_control), "{}", escaped);
+            let mentions = escaped.split('@').skip(1).all(|after| after.starts_with('\u{2060}'));
+            prop_assert!(mentions, "{}", escaped);
+            let bare = regex::Regex::new(r"(^|[^\\])(\\\\)*[`*_\[\]()#|~]").unwrap();
+            prop_assert!(!bare.is_match(&escaped), "{}", escaped);
+        }
     }
 }

@@ -269,9 +269,11 @@ fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::deploy::view::View;
     use crate::saga::{Effect, Record};
 
     fn lines(events: Vec<Event>) -> String {
@@ -400,5 +402,120 @@ mod tests {
         ↩️|push_deploy_branch|undone||7 s|the branch is gone|
         ↩️||deployment undone||||
         ");
+    }
+
+    /// Events in an order that no engine writes, about steps that may never have begun, with anything in them.
+    fn any_event() -> impl Strategy<Value = Event> {
+        let key = proptest::sample::select(vec![
+            "merge_pr/7",
+            "merge_pr/7/put_back",
+            "rehearse_merges/2",
+            "confirm_pr_list",
+            "approve_point_of_no_return/1",
+            "post_release_checklist",
+            "post_release_checklist/issues",
+            "attention/merge_pr/7/1",
+            "attention/saga/1",
+            "stopped/unmerged",
+            "wait_for_ci",
+            "/",
+            "",
+        ]);
+        let data = proptest::sample::select(vec![
+            Value::Null,
+            json!("approve"),
+            json!({ "item": 7, "done": true }),
+            json!({ "items": [1, "Look"], "plan": {}, "error": 1 }),
+            json!({ "items": ["Look"], "step": "merge_pr/7", "error": "no" }),
+            json!([[], {}]),
+        ]);
+        let by = proptest::sample::select(vec![Actor::Slack("U0ANA".to_owned()), Actor::Deadline, Actor::Shipmate]);
+        (0..17u8, key, data, by, any::<String>()).prop_map(|(kind, key, data, by, text)| {
+            let key = key.to_owned();
+            match kind {
+                0 => Event::SagaStarted {
+                    workflow_version: 1,
+                    project: text,
+                    by,
+                    input: data,
+                },
+                1 => Event::SagaRecovered { version: text },
+                2 | 3 => started(&key, u32::from(kind)),
+                4 => Event::StepProgressed { key, progress: data },
+                5 => Event::StepCompleted {
+                    key,
+                    output: data,
+                    observed: true,
+                    requests: vec![request(&text)],
+                },
+                6 => Event::StepFailed {
+                    key,
+                    error: text,
+                    retry_at: None,
+                    requests: Vec::new(),
+                },
+                7 => Event::StepFailed {
+                    key,
+                    error: text,
+                    retry_at: Some(DateTime::UNIX_EPOCH),
+                    requests: Vec::new(),
+                },
+                8 => Event::StepSkipped { key },
+                9 => {
+                    let choices = vec!["confirm".to_owned(), text];
+                    Event::CheckpointOpened {
+                        key,
+                        data,
+                        choices,
+                        deadline: None,
+                        on_expiry: None,
+                        remind_after_s: Some(0),
+                    }
+                }
+                10 => Event::CheckpointDecided {
+                    key,
+                    choice: text,
+                    by,
+                    payload: data,
+                },
+                11 => Event::Signalled { key, by, value: data },
+                12 => Event::AbortRequested { by, reason: Some(text) },
+                13 => Event::UnwindStarted { reason: text },
+                14 => Event::CompensationStarted { key },
+                15 => Event::CompensationCompleted {
+                    key,
+                    receipt: vec![text],
+                    requests: Vec::new(),
+                },
+                _ => Event::SagaFinished {
+                    outcome: Outcome::Stopped,
+                },
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+        #[test]
+        fn any_journal_is_told_and_drawn_and_each_line_of_it_comes_back(events in proptest::collection::vec(any_event(), 0..16)) {
+            let records: Vec<Record> = events.into_iter().enumerate().map(|(seq, event)| Record {
+                seq: seq as u64,
+                // Clocks can go backwards.
+                at: DateTime::UNIX_EPOCH - TimeDelta::seconds(seq as i64 % 3),
+                event,
+            }).collect();
+            for record in &records {
+                let line = serde_json::to_string(record).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Record>(&line).unwrap(), record);
+            }
+            let history = records.into_iter().fold(History::default(), History::with);
+            let told = timeline(&history);
+            prop_assert!(told.len() <= history.records().len());
+            let view = View::of("web-1", &history);
+            for medium in [Medium::Slack, Medium::Plain] {
+                prop_assert!(!text::now(&view, DateTime::UNIX_EPOCH, medium).is_empty());
+            }
+        }
     }
 }

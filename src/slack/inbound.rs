@@ -270,6 +270,8 @@ struct Event {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Content;
     use super::*;
 
@@ -496,5 +498,42 @@ mod tests {
             answer(Ack::Errors(errors)),
             Some(json!({"response_action": "errors", "errors": {"order": "not a number"}}))
         );
+    }
+
+    /// Any JSON, with fields that Slack's payloads have; every text in it is a secret.
+    fn any_json() -> impl Strategy<Value = Value> {
+        const FIELDS: &str = "type|user|id|view|state|values|actions|action_id|value|selected_options|container|event|event_id|trigger_id|\
+            channel_id|user_id|text|callback_id";
+        let kinds = ["block_actions", "view_submission", "app_home_opened", "s3cret"].map(|text| json!(text));
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            proptest::sample::select(kinds.to_vec()),
+        ];
+        leaf.prop_recursive(5, 48, 6, |inner| {
+            let field = proptest::sample::select(FIELDS.split('|').collect::<Vec<_>>()).prop_map(str::to_owned);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(field, inner, 0..6).prop_map(|fields| json!(fields)),
+            ]
+        })
+    }
+
+    proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn any_json_is_read_or_refused_without_a_word_of_it(any in any_json(), kind in 0..4usize) {
+            let mut payload = any;
+            if let (Some(kind), Some(fields)) = (["block_actions", "view_submission", "x"].get(kind), payload.as_object_mut()) {
+                fields.insert("type".to_owned(), json!(kind));
+            }
+            for read in [interaction(payload.clone()), command(payload.clone()), event(payload)] {
+                if let Err(sentence) = read {
+                    prop_assert!(!sentence.contains("s3cret"), "{}", sentence);
+                }
+            }
+        }
     }
 }

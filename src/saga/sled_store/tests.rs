@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -689,4 +690,32 @@ async fn a_blank_page_is_noticed_or_harmless() {
         })
     });
     assert!(noticed.count() > 0, "nothing was damaged at all");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn whatever_a_recorder_holds_is_read_or_refused_and_a_torn_one_is_a_beginning(
+        noise in prop_oneof![any::<Vec<u8>>(), "([{}\n\"a:,0-9]{0,30}\n){0,4}".prop_map(String::into_bytes)],
+        cut in 0usize..2000,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("web-1.jsonl");
+        let whole: Vec<Record> = vec![record(0, started("web")), record(1, note(40)), record(2, note(4))];
+        let lines: Vec<u8> = whole
+            .iter()
+            .flat_map(|record| serde_json::to_string(record).unwrap().into_bytes().into_iter().chain([b'\n']))
+            .collect();
+        let torn = &lines[..cut.min(lines.len())];
+        fs::write(&file, torn).unwrap();
+        let read = flight::read(&file).unwrap();
+        prop_assert!(whole.starts_with(&read));
+        prop_assert_eq!(flight::witness(&file).unwrap().lines, read.len() as u64);
+        fs::write(&file, [torn, &noise].concat()).unwrap();
+        if let Ok(read) = flight::read(&file) {
+            prop_assert!(read.iter().enumerate().all(|(seq, record)| record.seq == seq as u64));
+        }
+        let _ = flight::witness(&file).unwrap();
+    }
 }
