@@ -103,8 +103,8 @@ fn changes(view: &View, history: &History) -> Vec<Change> {
 fn steps(view: &View) -> Vec<(&'static str, Duration)> {
     let steps = view.phases.iter().flat_map(|phase| &phase.steps);
     let done = steps.filter(|step| step.state == Stand::Done);
-    let took = done.filter_map(|step| Some((step.name, span(step.started_at?, step.ended_at?))));
-    took.collect()
+    // The last run: what was tried before it, and how long people thought about that, is not how long the step takes.
+    done.filter_map(|step| Some((step.name, step.took?))).collect()
 }
 
 fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> Duration {
@@ -347,7 +347,10 @@ fn step_stats(runs: &[&Run]) -> Vec<StepStats> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::saga::{Actor, Effect, Record};
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::hours(hours)
@@ -398,6 +401,88 @@ mod tests {
         assert_eq!(stats.sentences(), ["No deployment was started in the last 12 weeks."]);
         assert_eq!(stats.failure_percent(), None);
         assert_eq!(Stats::of(&[undone("web-1", -1)], at(0)).failure_percent(), None);
+    }
+
+    #[test]
+    fn what_is_done_again_counts_from_its_last_run() {
+        let started = |key: &str, attempt| Event::StepStarted {
+            key: key.to_owned(),
+            kind: "toy".to_owned(),
+            effect: Effect::Read,
+            input: Value::Null,
+            attempt,
+        };
+        let completed = |key: &str| Event::StepCompleted {
+            key: key.to_owned(),
+            output: Value::Null,
+            observed: false,
+            requests: Vec::new(),
+        };
+        let opened = |key: &str| Event::CheckpointOpened {
+            key: key.to_owned(),
+            data: Value::Null,
+            choices: vec!["confirm".to_owned()],
+            deadline: None,
+            on_expiry: None,
+            remind_after_s: None,
+        };
+        let decided = |key: &str| Event::CheckpointDecided {
+            key: key.to_owned(),
+            choice: "confirm".to_owned(),
+            by: Actor::Slack("U0ANA".to_owned()),
+            payload: Value::Null,
+        };
+        let failed = Event::StepFailed {
+            key: "clone_repo".to_owned(),
+            error: "no network".to_owned(),
+            retry_at: None,
+            requests: Vec::new(),
+        };
+        // Seconds, and what happened then.
+        let events = [
+            (0, started("clone_repo", 1)),
+            (10, failed),
+            (3600, started("clone_repo", 2)),
+            (3605, completed("clone_repo")),
+            (3605, started("rehearse_merges", 1)),
+            (3607, completed("rehearse_merges")),
+            (3607, opened("confirm_pr_list")),
+            (7200, decided("confirm_pr_list")),
+            (7200, started("rehearse_merges/2", 1)),
+            (7203, completed("rehearse_merges/2")),
+            (7203, opened("confirm_pr_list/2")),
+            (7263, decided("confirm_pr_list/2")),
+            (7263, started("change_pr_bases/7", 1)),
+            (7264, completed("change_pr_bases/7")),
+            (7264, started("change_pr_bases/9", 1)),
+            (7266, completed("change_pr_bases/9")),
+        ];
+        let record = |(seq, (second, event)): (usize, (i64, Event))| Record {
+            seq: seq as u64,
+            at: at(0) + TimeDelta::seconds(second),
+            event,
+        };
+        let history = events.into_iter().enumerate().map(record);
+        let history = history.fold(History::default(), History::with);
+        let view = View::of("web-1", &history);
+        let took: Vec<_> = Run::of(&view, &history)
+            .steps
+            .iter()
+            .map(|(name, took)| (*name, took.as_secs()))
+            .collect();
+        let expected = [
+            ("clone_repo", 5),
+            ("rehearse_merges", 3),
+            ("confirm_pr_list", 60),
+            ("change_pr_bases", 3),
+        ];
+        assert_eq!(took, expected);
+        let clone = &view.phases[0].steps[1];
+        assert_eq!(
+            (clone.started_at, clone.run_at, clone.ended_at),
+            (Some(at(0)), Some(at(1)), Some(at(1) + TimeDelta::seconds(5))),
+            "the view knows both"
+        );
     }
 
     #[test]

@@ -147,6 +147,11 @@ pub fn lasting(duration: Duration) -> String {
     }
 }
 
+/// After how long the last run of a step took: how long all of them did, with what came between.
+pub fn of_all(whole: Duration) -> String {
+    format!("of {}", lasting(whole))
+}
+
 /// From one time to another.
 pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     lasting((to - from).to_std().unwrap_or_default())

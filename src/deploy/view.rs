@@ -1,5 +1,8 @@
 //! What people see of a deployment: a pure function of its journal, drawn by Slack, dashboard and command line alike.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, from_value};
@@ -160,8 +163,12 @@ pub struct StepView {
     pub state: Stand,
     /// When it first started.
     pub started_at: Option<DateTime<Utc>>,
+    /// When its last run started: the one that counts after a failure that a person answered, or a list that was made anew.
+    pub run_at: Option<DateTime<Utc>>,
     /// When it was done.
     pub ended_at: Option<DateTime<Utc>>,
+    /// How long the last run of each of its parts took, once it is done: without what came between two runs.
+    pub took: Option<Duration>,
     /// Attempts beyond the first, over all its parts.
     pub retries: u32,
     /// Parts done, of how many, where it has parts.
@@ -646,11 +653,61 @@ fn step_view(history: &History, line: &Line, planned: usize) -> StepView {
         title: line.title,
         state,
         started_at: starts.min(),
+        run_at: run_at(line, &parts, &asked),
         ended_at: ends.max().filter(|_| over),
+        took: (state == Stand::Done).then(|| took(line, &parts, &asked)),
         retries: parts.iter().map(|step| step.attempts.saturating_sub(1)).sum(),
         count: count(&parts, planned, line),
         error: errors,
     }
+}
+
+/// What is done anew in another round, by one name over all rounds.
+fn over_rounds<'a>(line: &Line, key: &'a str) -> &'a str {
+    match key.split_once('/') {
+        Some((name, round)) if !has_parts(line) && is_round(round) => name,
+        _ => key,
+    }
+}
+
+/// `2`, and `approve-2` of what is looked at once more before an approval.
+fn is_round(suffix: &str) -> bool {
+    suffix.strip_prefix("approve-").unwrap_or(suffix).parse::<u32>().is_ok()
+}
+
+/// When a step's last run began.
+fn began(step: &StepState) -> DateTime<Utc> {
+    step.round_began.unwrap_or(step.first_started)
+}
+
+fn run_at(line: &Line, parts: &[&StepState], asked: &[&CheckpointState]) -> Option<DateTime<Utc>> {
+    match has_parts(line) {
+        true => parts.iter().map(|step| step.first_started).min(),
+        false => {
+            let starts = parts.iter().map(|step| began(step));
+            starts.chain(asked.iter().map(|state| state.opened)).max()
+        }
+    }
+}
+
+/// The last run of each part that worked; where people are asked, the last time that each question was.
+fn took(line: &Line, parts: &[&StepState], asked: &[&CheckpointState]) -> Duration {
+    let worked = parts
+        .iter()
+        .filter(|step| matches!(step.phase, StepPhase::Completed(_)))
+        .map(|step| (step.key.as_str(), began(step), step.last_event));
+    let answered = asked
+        .iter()
+        .filter_map(|state| Some((state.key.as_str(), state.opened, state.decided.as_ref()?.at)));
+    let runs: Vec<_> = match line.checkpoint {
+        true => answered.collect(),
+        false => worked.collect(),
+    };
+    let last: HashMap<&str, Duration> = runs
+        .into_iter()
+        .map(|(key, from, to)| (over_rounds(line, key), (to - from).to_std().unwrap_or_default()))
+        .collect();
+    last.values().sum()
 }
 
 /// Steps with one part a pull request.

@@ -179,12 +179,27 @@ impl Shown<'_> {
                     @if let Some((done, all)) = step.count { " " (done) "/" (all) }
                     @if tries > 1 { " " span.whole { "· " (tries) " tries" } }
                 }
-                td.number { (lasted(step.started_at, step.ended_at.or(self.stopped_at(step.state)), self.now)) }
+                td.number { (self.took(step)) }
             }
             @if let Some(error) = &step.error {
                 tr.detail { td colspan="3" { p.error { (self.names.sentence(error)) (self.mend(step, error)) } } }
             }
         }
+    }
+
+    /// How long its last run took, or takes; and how long it was from the first start, where that is another time.
+    fn took(&self, step: &StepView) -> Markup {
+        let ended = step.ended_at.or(self.stopped_at(step.state));
+        let last = match step.took {
+            Some(took) => html! { (brief(took)) },
+            None => lasted(step.run_at, ended, self.now),
+        };
+        let span = |from: Option<DateTime<Utc>>| Some((ended? - from?).to_std().unwrap_or_default());
+        let (run, whole) = (step.took.or(span(step.run_at)), span(step.started_at));
+        let more = run
+            .zip(whole)
+            .filter(|(run, whole)| *whole > *run + Duration::from_secs(1));
+        html! { (last) @if let Some((_, whole)) = more { " " span.quiet { (text::of_all(whole)) } } }
     }
 
     /// What comes of an error, after its full stop.
