@@ -626,7 +626,7 @@ pub fn from_here_on(digest: &str, medium: Medium) -> String {
 pub fn would_be_told(comment: &str, medium: Medium) -> String {
     let comment = match medium {
         Medium::Slack => markdown::line(comment),
-        Medium::Plain => medium.quote(comment),
+        Medium::Plain => markdown::plain(comment),
     };
     format!("Each would be told: {comment}")
 }
@@ -692,6 +692,11 @@ pub fn confirmation(choice: &str) -> Option<Confirmation> {
         )),
         _ => None,
     }
+}
+
+/// Who ticked something, and when.
+pub fn ticked(by: &Actor, at: DateTime<Utc>, medium: Medium) -> String {
+    format!("Ticked by {} {}.", medium.person(by), medium.time(at))
 }
 
 /// Asked before a tick is taken back, which somebody may rely on.

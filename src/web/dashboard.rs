@@ -104,6 +104,10 @@ impl Dashboard {
         admitted.map_err(Problem::Barred)
     }
 
+    fn refused(&self, refusal: Refusal) -> Problem {
+        Problem::Refused(refusal, self.names().clone())
+    }
+
     fn found(&self, id: &str) -> Result<(Journal, View), Problem> {
         self.0.desk.find(id)?.ok_or_else(|| Problem::Unknown(id.to_owned()))
     }
@@ -387,7 +391,11 @@ async fn decide(
         reason: None,
         by: &Actor::Slack(user),
     };
-    settled(&id, dashboard.0.desk.decide(about, &choice.choice, Vec::new()).await)
+    settled(
+        &dashboard,
+        &id,
+        dashboard.0.desk.decide(about, &choice.choice, Vec::new()).await,
+    )
 }
 
 #[derive(Deserialize)]
@@ -404,7 +412,7 @@ async fn ask_for_list(
     let (_, view) = dashboard.found(&id)?;
     let question = view.questions.iter().find(|question| question.key == key);
     let Some(QuestionKind::ConfirmPrList { plan }) = question.map(|question| &question.kind) else {
-        return Err(Problem::Refused(Refusal::Stale));
+        return Err(dashboard.refused(Refusal::Stale));
     };
     let page = Page {
         title: "Edit the list",
@@ -443,7 +451,11 @@ async fn edit(
         reason: None,
         by: &Actor::Slack(user),
     };
-    settled(&id, dashboard.0.desk.edit(about, &selection, Vec::new()).await)
+    settled(
+        &dashboard,
+        &id,
+        dashboard.0.desk.edit(about, &selection, Vec::new()).await,
+    )
 }
 
 async fn tick(
@@ -456,6 +468,7 @@ async fn tick(
 ) -> Answer {
     let user = dashboard.sender(guest, &headers, &sent.form_token)?;
     settled(
+        &dashboard,
         &id,
         dashboard.0.desk.tick(&id, tick, &Actor::Slack(user), Vec::new()).await,
     )
@@ -464,7 +477,7 @@ async fn tick(
 async fn ask_to_abort(State(dashboard): State<Dashboard>, guest: Guest, Path(id): Path<String>) -> Answer {
     let (_, view) = dashboard.found(&id)?;
     if let Some(why) = view.too_late() {
-        return Err(Problem::Refused(Refusal::TooLate(why)));
+        return Err(dashboard.refused(Refusal::TooLate(why)));
     }
     let page = Page {
         title: "Abort",
@@ -486,6 +499,7 @@ async fn abort(
     let user = dashboard.sender(guest, &headers, &sent.form_token)?;
     let reason = Some(sent.reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     settled(
+        &dashboard,
         &id,
         dashboard
             .0
@@ -496,8 +510,8 @@ async fn abort(
 }
 
 /// Back to the deployment, which shows what it did.
-fn settled(id: &str, decided: Result<(), Refusal>) -> Answer {
-    decided.map_err(Problem::Refused)?;
+fn settled(dashboard: &Dashboard, id: &str, decided: Result<(), Refusal>) -> Answer {
+    decided.map_err(|refusal| dashboard.refused(refusal))?;
     Ok(Redirect::to(&format!(
         "/deployments/{}",
         percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC)

@@ -57,8 +57,12 @@ fn linked(text: &str) -> Markup {
     let mut parts = Vec::new();
     let mut from = 0;
     for url in URL.iter().flat_map(|url| url.find_iter(text)) {
-        parts.push(html! { (&text[from..url.start()]) a href=(url.as_str()) { (shortened(url.as_str())) } });
-        from = url.end();
+        // What ends the sentence isn't part of the address.
+        let address = url
+            .as_str()
+            .trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '"', '*', '`']);
+        parts.push(html! { (&text[from..url.start()]) a href=(address) { (shortened(address)) } });
+        from = url.start() + address.len();
     }
     html! { @for part in parts { (part) } (&text[from..]) }
 }
@@ -80,6 +84,15 @@ fn shortened(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_a_sentence_is_no_part_of_its_last_link() {
+        let drawn = Names::default().sentence("See https://github.com/a/b/pull/3, then https://github.com/a/b.");
+        assert_eq!(
+            drawn.into_string(),
+            "See <a href=\"https://github.com/a/b/pull/3\">github.com/a/b/pull/3</a>, then <a href=\"https://github.com/a/b\">github.com/a/b</a>."
+        );
+    }
 
     #[test]
     fn ids_become_names_links_become_links_and_everything_else_is_escaped() {

@@ -90,11 +90,8 @@ pub fn signed_out(why: SignedOut) -> &'static str {
 }
 
 /// A page that says one thing.
-pub fn notice(title: &str, sentence: &str) -> Markup {
-    alone(
-        title,
-        html! { p { (Names::default().sentence(sentence)) } p { a href="/" { "All deployments" } } },
-    )
+pub fn notice(title: &str, sentence: &Markup) -> Markup {
+    alone(title, html! { p { (sentence) } p { a href="/" { "All deployments" } } })
 }
 
 /// The form to sign in with a token.

@@ -10,7 +10,7 @@ use super::names::Names;
 use crate::deploy::text::{self, Medium};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{CarView, PhaseView, Question, QuestionKind, Stand, State, StepView, View};
-use crate::deploy::{Item, choice};
+use crate::deploy::{Item, Ticked, choice};
 use crate::saga::run::choice as engine;
 
 /// What the viewer may press.
@@ -114,18 +114,30 @@ impl Shown<'_> {
                     span.clock { (lasted(Some(view.started_at), view.ended_at, self.now)) }
                 }
                 p.sentence data-say=(view.id) { (self.names.sentence(&sentence)) }
+                @if self.asks_about_cars() { (self.cars()) }
                 @for question in &view.questions { (self.question(question)) }
                 (self.phases())
                 @match extent {
                     Extent::Card => @if let Some(phase) = self.phase_now() { (self.steps(phase)) },
                     Extent::Whole => div.columns { @for phase in &self.view.phases { (self.steps(phase)) } },
                 }
-                (self.cars())
+                @if !self.asks_about_cars() { (self.cars()) }
                 (self.remarks())
                 @if extent == Extent::Whole { (self.left_out()) (self.receipt()) }
                 (self.facts())
             }
         }
+    }
+
+    /// Whoever is asked about the list sees it before the buttons.
+    fn asks_about_cars(&self) -> bool {
+        let about = |question: &Question| {
+            matches!(
+                question.kind,
+                QuestionKind::ConfirmPrList { .. } | QuestionKind::Approve { .. } | QuestionKind::Unmerged { .. }
+            )
+        };
+        self.view.questions.iter().any(about)
     }
 
     fn phase_now(&self) -> Option<&PhaseView> {
@@ -250,7 +262,7 @@ impl Shown<'_> {
                         @for out in &self.view.excluded {
                             tr { td.number {
                                     @if out.url.is_empty() { "#" (out.number) } @else { a href=(out.url) { "#" (out.number) } }
-                                } th scope="row" { (out.title) } td { (out.reason.to_string()) } }
+                                } th scope="row" { (out.title) } td { (self.names.sentence(&out.reason.to_string())) } }
                         }
                     }
                 }
@@ -263,7 +275,7 @@ impl Shown<'_> {
             @if !self.view.receipt.is_empty() {
                 h3 { "Receipt, read back from GitHub" }
                 ul.receipt {
-                    @for line in &self.view.receipt { li { (if line.ok { "✅" } else { "⚠️ not undone:" }) " " (line.text) } }
+                    @for line in &self.view.receipt { li { (if line.ok { "✅" } else { "⚠️ not undone:" }) " " (self.names.sentence(&line.text)) } }
                 }
             }
         }
@@ -276,7 +288,7 @@ impl Shown<'_> {
         if as_rehearsed == Some(false) {
             lines.insert(0, crate::slack::text::plain(text::NOT_AS_REHEARSED));
         }
-        warning("Worth knowing", &lines)
+        warning("Worth knowing", &lines, self.names)
     }
 
     fn facts(&self) -> Markup {
@@ -307,7 +319,7 @@ fn action(view: &View, verb: &str, pairs: &[(&str, &str)]) -> String {
 impl Shown<'_> {
     fn question(&self, question: &Question) -> Markup {
         let body = match &question.kind {
-            QuestionKind::ConfirmPrList { plan } => html! { (plan_lines(plan)) },
+            QuestionKind::ConfirmPrList { plan } => html! { (plan_lines(plan, self.names)) },
             QuestionKind::Approve {
                 plan,
                 changes,
@@ -316,10 +328,10 @@ impl Shown<'_> {
                 digest,
                 ..
             } => html! {
-                (warning(&text::plan_changed(Medium::Plain), changes))
-                (warning(&text::foreign_commits(&plan.branch, Medium::Plain), foreign))
-                (warning(&text::dismissed(Medium::Plain), &dismissed_lines(dismissed)))
-                (plan_lines(plan))
+                (warning(&text::plan_changed(Medium::Plain), changes, self.names))
+                (warning(&text::foreign_commits(&plan.branch, Medium::Plain), foreign, self.names))
+                (warning(&text::dismissed(Medium::Plain), &dismissed_lines(dismissed), self.names))
+                (plan_lines(plan, self.names))
                 p.quiet { (text::from_here_on(digest, Medium::Plain)) }
             },
             QuestionKind::Checklist { items } => self.checklist(items),
@@ -329,7 +341,7 @@ impl Shown<'_> {
                         li { a href=(issue.html_url) { "#" (issue.number) } " " (issue.title) }
                     }
                 }
-                p.quiet { (text::would_be_told(comment, Medium::Plain)) }
+                p.quiet { (self.names.sentence(&text::would_be_told(comment, Medium::Plain))) }
             },
             QuestionKind::Attention { .. } | QuestionKind::Unmerged { .. } => html! {},
         };
@@ -395,7 +407,16 @@ impl Shown<'_> {
             html! {
                 li.(if done { "done" } else { "open" }) {
                     @if self.buttons == Buttons::Shown {
-                        button.tick id=(format!("{}-tick-{index}", self.view.id)) form="act" formaction=(action) role="checkbox" aria-checked=(done.to_string()) { (item.text) }
+                        @if let Some(Ticked { by, at }) = &item.ticked {
+                            @let confirmation = text::untick(by, *at);
+                            details.sure.tick id=(format!("{}-untick-{index}", self.view.id)) {
+                                summary.tick { span aria-hidden="true" { "✓" } span.quiet-label { "done: " } (item.text) }
+                                p { b { (confirmation.title) } " " (self.names.sentence(&text::ticked(by, *at, Medium::Plain))) }
+                                button form="act" formaction=(action) { (confirmation.yes) }
+                            }
+                        } @else {
+                            button.tick id=(format!("{}-tick-{index}", self.view.id)) form="act" formaction=(action) role="checkbox" aria-checked="false" { (item.text) }
+                        }
                     } @else {
                         span.tick { span aria-hidden="true" { (if done { "✅" } else { "▫️" }) } span.quiet-label { (if done { "done: " } else { "to do: " }) } (item.text) }
                     }
@@ -407,14 +428,14 @@ impl Shown<'_> {
     }
 }
 
-fn plan_lines(plan: &Plan) -> Markup {
+fn plan_lines(plan: &Plan, names: &Names) -> Markup {
     html! {
-        p { (text::verdict(plan, Medium::Plain)) " 🏷️ Version " b { (plan.version.from) } " → " b { (plan.version.to) } " in " (text::listed(&plan.version.files, "and")) "." }
+        p { (names.sentence(&text::verdict(plan, Medium::Plain))) " 🏷️ Version " b { (plan.version.from) } " → " b { (plan.version.to) } " in " (text::listed(&plan.version.files, "and")) "." }
     }
 }
 
-fn warning(title: &str, lines: &[String]) -> Markup {
-    html! { @if !lines.is_empty() { p.warning { (title) } ul { @for line in lines { li { (line) } } } } }
+fn warning(title: &str, lines: &[String], names: &Names) -> Markup {
+    html! { @if !lines.is_empty() { p.warning { (title) } ul { @for line in lines { li { (names.sentence(line)) } } } } }
 }
 
 fn dismissed_lines(dismissed: &[(u64, Vec<String>)]) -> Vec<String> {

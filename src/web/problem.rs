@@ -4,6 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::access::Barred;
+use super::names::Names;
 use super::page;
 use crate::deploy::decide::Refusal;
 use crate::deploy::text::{self, Medium};
@@ -22,8 +23,8 @@ pub enum Problem {
     NobodySignedIn,
     /// A train without pull requests.
     EmptyList,
-    /// A decision that wasn't taken.
-    Refused(Refusal),
+    /// A decision that wasn't taken; with what those are called who may.
+    Refused(Refusal, Names),
     /// The journals can't be read.
     Store(StoreError),
 }
@@ -36,6 +37,7 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let mut names = Names::default();
         let (status, title, sentence) = match self {
             Self::Barred(Barred::SignIn(why)) => {
                 return (StatusCode::UNAUTHORIZED, page::sign_in(why.map(page::signed_out))).into_response();
@@ -75,7 +77,8 @@ impl IntoResponse for Problem {
                 "Nothing was done",
                 "A train needs at least one pull request; to ship none of them, abort.".to_owned(),
             ),
-            Self::Refused(refusal) => {
+            Self::Refused(refusal, called) => {
+                names = called;
                 let status = match &refusal {
                     Refusal::MayNot { .. } | Refusal::TwoPeople(_) => StatusCode::FORBIDDEN,
                     Refusal::NotTold { .. } | Refusal::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -88,6 +91,6 @@ impl IntoResponse for Problem {
                 (StatusCode::SERVICE_UNAVAILABLE, "Out of order", "The journals can't be read; the log says why.".to_owned())
             }
         };
-        (status, page::notice(title, &sentence)).into_response()
+        (status, page::notice(title, &names.sentence(&sentence))).into_response()
     }
 }

@@ -1,5 +1,6 @@
-//! GitHub's Markdown as Slack's mrkdwn.
+//! GitHub's Markdown as Slack's mrkdwn, and as plain text.
 
+use super::Medium;
 use crate::slack::kit;
 use crate::slack::text::escape;
 
@@ -42,6 +43,19 @@ pub(super) fn line(markdown: &str) -> String {
         rest = after;
     }
     out + &code(rest)
+}
+
+/// One line where nothing is marked up: links as their label and address.
+pub(super) fn plain(markdown: &str) -> String {
+    let text = |text: &str| Medium::Plain.quote(&unescaped(text));
+    let mut out = String::new();
+    let mut rest = markdown;
+    while let Some((before, label, url, after)) = next_link(rest) {
+        out += &text(before);
+        out += &Medium::Plain.link(url, &text(label));
+        rest = after;
+    }
+    out + &text(rest)
 }
 
 /// Text between links; what stands in back ticks stays code.
