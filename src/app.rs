@@ -193,6 +193,7 @@ pub async fn start(setup: Setup) -> Result<Running, String> {
     )?;
     let mut routes = web::router(web::State {
         engine: engine.clone(),
+        readiness: Default::default(),
         dashboard,
         config,
         slack_connected: connected,

@@ -244,6 +244,14 @@ pub fn offered<'a>(choice: &'a str, step: Option<&str>) -> &'a str {
     }
 }
 
+/// To whoever asks whether Shipmate is ready while Slack can't be heard.
+pub const SLACK_NOT_READY: &str = "Slack: the socket is not connected; Shipmate connects again by itself";
+
+/// To whoever asks whether Shipmate is ready while its store takes no writes.
+pub fn store_not_ready(why: &str) -> String {
+    format!("store: {why}")
+}
+
 /// The deployment's title.
 pub fn title(view: &View) -> String {
     let project = Medium::Plain.quote(&view.project);

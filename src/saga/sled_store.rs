@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,9 @@ use writer::{Reply, Work, Writer};
 
 /// sled's page cache, in bytes.
 const CACHE: u64 = 16 * 1024 * 1024;
+
+/// Room for sled's next few segments, in bytes: with less on the disk its next write may be its last.
+const ROOM: usize = 128 * 1024;
 
 /// How long a lock may take to be let go of: sled's threads, or a child between fork and exec, can outlive their store by a moment.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -187,6 +191,33 @@ impl Store for SledStore {
         let saga = saga.to_owned();
         self.ask(|reply| Work::Retire(saga, reply)).await
     }
+
+    async fn room(&self) -> Result<(), StoreError> {
+        let dir = self.shared.dir.clone();
+        // Syncing a file can take long on a disk in trouble.
+        let tried = tokio::task::spawn_blocking(move || has_room(&dir)).await;
+        tried.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
+    }
+}
+
+/// Writes a file of [`ROOM`] bytes and removes it.
+fn has_room(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("probe");
+    let written = File::create(&path).and_then(|mut file| {
+        file.write_all(&[b' '; ROOM])?;
+        file.sync_all()
+    });
+    // It holds space that the journal may need, written or not. Another that asks at the same time may have removed it.
+    let removed = match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    written.and(removed).map_err(|error| {
+        StoreError::Failed(format!(
+            "{} takes no writes: {error}; free some space or mend the disk",
+            dir.display()
+        ))
+    })
 }
 
 fn take_lock(dir: &Path) -> Result<File, StoreError> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::journal::{Event, Record};
@@ -125,6 +126,35 @@ pub trait Store: Send + Sync {
     fn scan(&self, prefix: &str) -> Result<Vec<(String, Value)>, StoreError>;
     /// Takes a finished journal out of the store (its flight recorder stays).
     async fn retire(&self, saga: &str) -> Result<(), StoreError>;
+    /// Whether there is room for what comes next; a `no` leaves the store as it was, which a failed commit may not.
+    async fn room(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// What [`probe`] writes under: no saga looks there.
+const PROBED: &str = "probed";
+
+/// Writes a little, durably. It looks for room first: on a full disk the store itself stays untouched, and well once there is space.
+///
+/// # Errors
+/// Why nothing can be written. [`Probed::Lost`] means that the store has failed.
+pub async fn probe(store: &dyn Store, at: DateTime<Utc>) -> Result<(), Probed> {
+    store.room().await.map_err(Probed::NoRoom)?;
+    let key = PROBED.to_owned();
+    let value = at.timestamp().into();
+    store.commit(vec![Op::Put { key, value }]).await.map_err(Probed::Lost)
+}
+
+/// Why a probe could not write.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Probed {
+    /// Nothing was tried: it may come right by itself.
+    #[error("{0}")]
+    NoRoom(StoreError),
+    /// The store refused a write: it takes no more.
+    #[error("{0}")]
+    Lost(StoreError),
 }
 
 /// A store in memory. Clones share the data, as processes share a disk.

@@ -1,6 +1,6 @@
 //! HTTP for machines and people: health, readiness, webhooks, and the dashboard.
 //!
-//! Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `throttle` (how often they may be
+//! `ready` says whether the store takes writes. Reading order of the dashboard: `dashboard` (routes, what buttons do), `access` (who may), `throttle` (how often they may be
 //! wrong), `board` (what there is to show), then what draws it: `draw` (pages), `parts` (a deployment), `chart` (pictures), `page` (the
 //! frame).
 
@@ -15,11 +15,12 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::deploy::Deployments;
+use crate::deploy::{Deployments, text};
 use crate::metrics;
 use crate::saga::Engine;
 use dashboard::Dashboard;
 use problem::Problem;
+use ready::Readiness;
 
 mod access;
 mod board;
@@ -30,6 +31,7 @@ mod names;
 mod page;
 mod parts;
 mod problem;
+pub mod ready;
 mod stream;
 mod throttle;
 mod webhooks;
@@ -47,6 +49,8 @@ pub struct State {
     pub webhook_secret: Option<SecretString>,
     /// The pages for people.
     pub dashboard: Dashboard,
+    /// What was last found out about the store.
+    pub readiness: Readiness,
 }
 
 /// All routes.
@@ -77,23 +81,17 @@ async fn measured(
     Ok(([kind], metrics::rendered()))
 }
 
-/// Ready: Slack is connected and the store takes writes.
+/// Ready: the store takes writes, and Slack is connected. Whatever isn't is named, a line each.
 async fn ready(Shared(state): Shared<State>) -> (StatusCode, String) {
-    if let Some(error) = state.engine.fatal().borrow().clone() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("the store has failed: {error}\n"),
-        );
+    let store = state.readiness.store(&state.engine).await;
+    let connected = state.slack_connected.as_ref();
+    let slack = connected.is_none_or(|connected| *connected.borrow());
+    let mut lines: Vec<String> = store.err().iter().map(|error| text::store_not_ready(error)).collect();
+    if !slack {
+        lines.push(text::SLACK_NOT_READY.to_owned());
     }
-    match state
-        .slack_connected
-        .as_ref()
-        .is_none_or(|connected| *connected.borrow())
-    {
-        true => (StatusCode::OK, "ready\n".to_owned()),
-        false => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Slack's socket is not connected\n".to_owned(),
-        ),
+    match lines.as_slice() {
+        [] => (StatusCode::OK, "ready\n".to_owned()),
+        lines => (StatusCode::SERVICE_UNAVAILABLE, lines.join("\n") + "\n"),
     }
 }

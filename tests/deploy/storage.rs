@@ -284,6 +284,62 @@ async fn on_a_full_disk_it_stops_with_a_sentence_and_goes_on_once_there_is_space
     site.is_called_off().await;
 }
 
+/// Runs the binary in a mount namespace of its own, on a small disk.
+const SMALL_DISK: &str = r#"
+mount -t tmpfs -o size=4m tmpfs "$DATA" || exit 77
+exec "$@"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_it_is_not_ready_until_there_is_space() {
+    let site = Site::new().await;
+    std::fs::create_dir_all(site.data()).unwrap();
+    if !can_mount(&site.data()) {
+        println!("skipped: no file system can be mounted here (`unshare -rm`)");
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    std::fs::write(&site.config, config.replace("127.0.0.1:0", &address.to_string())).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", SMALL_DISK, "sh", env!("CARGO_BIN_EXE_shipmate")]);
+    command.args(["serve", "--config"]).arg(&site.config);
+    command.env("DATA", site.data());
+    let process = Process::of(secrets(&mut command, &site.sandbox));
+    asked_until(address, "/healthz", "ok\n").await;
+    let disk = process.root().join(site.data().strip_prefix("/").unwrap());
+    fills(&disk);
+    let full = format!(
+        "store: {} takes no writes: No space left on device (os error 28); free some space or mend the disk\n",
+        site.data().display()
+    );
+    asked_until(address, "/readyz", &full).await;
+    std::fs::remove_file(disk.join("filler")).unwrap();
+    asked_until(address, "/readyz", "ready\n").await;
+    // It was never touched by the full disk.
+    site.deploys().await;
+    site.is_called_off().await;
+}
+
+/// Asks until this is the answer; an answer that isn't `ok` or `ready` is a 503.
+async fn asked_until(address: std::net::SocketAddr, path: &str, expected: &str) {
+    let mut last = String::new();
+    let asking = async {
+        while last != expected {
+            if let Ok(answer) = reqwest::get(format!("http://{address}{path}")).await {
+                let is_well = answer.status().is_success();
+                last = answer.text().await.unwrap();
+                assert_eq!(is_well, ["ok\n", "ready\n"].contains(&last.as_str()), "{last}");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let limited = tokio::time::timeout(LIMIT, asking).await;
+    assert!(limited.is_ok(), "{path} says {last}");
+}
+
 fn can_mount(at: &Path) -> bool {
     let tried = Command::new("unshare")
         .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::journal::{Actor, Event, Outcome, Record, SCHEMA};
-use super::super::store::{Memory, Op, Store, StoreError};
+use super::super::store::{Memory, Op, Probed, Store, StoreError, probe};
 use super::{SledStore, flight, import, journals};
 
 fn record(seq: u64, event: Event) -> Record {
@@ -418,6 +418,21 @@ async fn a_retired_journal_is_no_damage_however_far_the_retiring_got() {
     // Killed between the archive and the database.
     super::flight::archive(dir.path(), "web-3").unwrap();
     assert_eq!(SledStore::open(dir.path()).unwrap().load("web-3").unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_probe_writes_durably_and_leaves_nothing_but_its_key() {
+    let dir = filled(3).await;
+    let store = SledStore::open(dir.path()).unwrap();
+    let flushes = store.flushes();
+    probe(&store, DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(store.flushes(), flushes + 1);
+    assert!(!dir.path().join("probe").exists());
+    // Something that is no file has its place.
+    fs::create_dir(dir.path().join("probe")).unwrap();
+    let refused = probe(&store, DateTime::UNIX_EPOCH).await.unwrap_err();
+    assert!(matches!(&refused, Probed::NoRoom(_)), "{refused}");
+    assert_eq!(store.flushes(), flushes + 1, "the store itself was not touched");
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ impl Stage {
         let dashboard = Dashboard::new(config.clone(), engine.clone(), desk, token, stop).unwrap();
         let router = crate::web::router(crate::web::State {
             engine: engine.clone(),
+            readiness: Default::default(),
             config: config.clone(),
             slack_connected: None,
             webhook_secret: None,
@@ -761,4 +762,22 @@ async fn metrics_are_behind_the_same_guard_where_there_is_one() {
         }
         assert_eq!(stage.send(request).await.0, expected, "{value}");
     }
+}
+
+#[tokio::test]
+async fn readiness_is_one_write_for_many_who_ask_and_names_what_fails() {
+    let stage = Stage::new();
+    for _ in 0..3 {
+        let (status, _, body) = stage.get("/readyz").await;
+        assert_eq!((status, body.as_str()), (StatusCode::OK, "ready\n"));
+    }
+    assert_eq!(stage.store.commits(), 1);
+    stage
+        .engine
+        .store_failed(&StoreError::Failed("the disk is gone".to_owned()));
+    let (status, _, body) = stage.get("/readyz").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "store: the disk is gone\n")
+    );
 }
