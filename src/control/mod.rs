@@ -267,8 +267,9 @@ async fn history(Shared(state): Shared<State>, Query(latest): Query<Latest>) -> 
 }
 
 async fn show(Shared(state): Shared<State>, Segment(id): Segment<String>) -> Answered {
-    let (journal, view) = state.find(&id)?;
-    let history = journal.history();
+    let history = state.engine.recall(&id).map_err(Refusal::failed)?;
+    let history = history.ok_or_else(|| Refusal::Unknown(text::unknown_deployment(&id)))?;
+    let view = View::of(&id, &history);
     let events: Vec<_> = history.records().iter().map(|record| json!(**record)).collect();
     Ok(Json(Answer {
         text: text::shown(&view, &history, state.engine.clock().now()),

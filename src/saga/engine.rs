@@ -478,7 +478,20 @@ impl<F: Workflow> Engine<F> {
         Ok(Finish::Done)
     }
 
-    /// The journal of a saga, running or ended; `None` if there never was one.
+    /// Everything that happened in a saga, also if it has left the store: to look at, for nothing can be added to an archived journal.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn recall(&self, id: &str) -> Result<Option<Arc<History>>, StoreError> {
+        if let Some(journal) = self.journal(id)? {
+            return Ok(Some(journal.history()));
+        }
+        let records = self.inner.store.archived(id)?;
+        let history = records.into_iter().fold(History::default(), History::with);
+        Ok((!history.is_empty()).then(|| Arc::new(history)))
+    }
+
+    /// The journal of a saga, running or ended; `None` if there is none in the store.
     ///
     /// # Errors
     /// If it can't be read.

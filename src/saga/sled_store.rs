@@ -192,6 +192,14 @@ impl Store for SledStore {
         self.ask(|reply| Work::Retire(saga, reply)).await
     }
 
+    fn archived(&self, saga: &str) -> Result<Vec<Record>, StoreError> {
+        flight::archived(&self.shared.dir, saga).map_err(|problem| {
+            StoreError::Damaged(format!(
+                "the archived flight recorder of {saga} can't be read: {problem}"
+            ))
+        })
+    }
+
     async fn room(&self) -> Result<(), StoreError> {
         let dir = self.shared.dir.clone();
         // Syncing a file can take long on a disk in trouble.

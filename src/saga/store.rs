@@ -126,6 +126,8 @@ pub trait Store: Send + Sync {
     fn scan(&self, prefix: &str) -> Result<Vec<(String, Value)>, StoreError>;
     /// Takes a finished journal out of the store (its flight recorder stays).
     async fn retire(&self, saga: &str) -> Result<(), StoreError>;
+    /// The journal of a retired saga, from its flight recorder; empty if there is none.
+    fn archived(&self, saga: &str) -> Result<Vec<Record>, StoreError>;
     /// Whether there is room for what comes next; a `no` leaves the store as it was, which a failed commit may not.
     async fn room(&self) -> Result<(), StoreError> {
         Ok(())
@@ -166,6 +168,7 @@ pub struct Memory {
 #[derive(Default)]
 struct Data {
     journals: BTreeMap<String, Vec<Record>>,
+    archive: BTreeMap<String, Vec<Record>>,
     values: BTreeMap<String, Value>,
     commits: u64,
 }
@@ -230,8 +233,14 @@ impl Store for Memory {
 
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {
         let mut data = self.data();
-        data.journals.remove(saga);
+        if let Some(records) = data.journals.remove(saga) {
+            data.archive.insert(saga.to_owned(), records);
+        }
         Ok(())
+    }
+
+    fn archived(&self, saga: &str) -> Result<Vec<Record>, StoreError> {
+        Ok(self.data().archive.get(saga).cloned().unwrap_or_default())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::deploy::train::Selection;
 use crate::deploy::view::{QuestionKind, View};
 use crate::deploy::{Deployments, Tick};
 use crate::saga::store::StoreError;
-use crate::saga::{Actor, Engine, Journal};
+use crate::saga::{Actor, Engine, History};
 
 const CSS: &str = include_str!("assets/dashboard.css");
 const JS: &str = include_str!("assets/dashboard.js");
@@ -108,8 +108,12 @@ impl Dashboard {
         Problem::Refused(refusal, self.names().clone())
     }
 
-    fn found(&self, id: &str) -> Result<(Journal, View), Problem> {
-        self.0.desk.find(id)?.ok_or_else(|| Problem::Unknown(id.to_owned()))
+    /// One that has left the store is shown as well.
+    fn found(&self, id: &str) -> Result<(Arc<History>, View), Problem> {
+        let history = self.0.engine.recall(id)?;
+        let history = history.ok_or_else(|| Problem::Unknown(id.to_owned()))?;
+        let view = View::of(id, &history);
+        Ok((history, view))
     }
 }
 
@@ -236,8 +240,8 @@ async fn deployment(
     let (names, now, buttons) = (dashboard.names(), dashboard.now(), buttons(&guest));
     let name = format!("deployment {buttons:?} {id}");
     let live = dashboard.0.board.drawn(&name, || {
-        let (journal, view) = dashboard.found(&id)?;
-        Ok::<_, Problem>(draw::deployment(&view, &journal.history(), names, now, buttons))
+        let (history, view) = dashboard.found(&id)?;
+        Ok::<_, Problem>(draw::deployment(&view, &history, names, now, buttons))
     })?;
     let page = Page {
         title: &id,
@@ -278,9 +282,9 @@ async fn stats(
 
 /// The flight recorder, made from the journal: one event a line.
 async fn flight(State(dashboard): State<Dashboard>, _guest: Guest, Path(id): Path<String>) -> Answer {
-    let (journal, _) = dashboard.found(&id)?;
+    let (history, view) = dashboard.found(&id)?;
     let mut lines = String::new();
-    for record in journal.history().records() {
+    for record in history.records() {
         let line = serde_json::to_string(record.as_ref()).map_err(|error| StoreError::Failed(error.to_string()))?;
         lines += &line;
         lines.push('\n');
@@ -289,7 +293,7 @@ async fn flight(State(dashboard): State<Dashboard>, _guest: Guest, Path(id): Pat
         (header::CONTENT_TYPE, "application/jsonl; charset=utf-8".to_owned()),
         (
             header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{}.jsonl\"", journal.id()),
+            format!("attachment; filename=\"{}.jsonl\"", view.id),
         ),
     ];
     Ok((kind, lines).into_response())

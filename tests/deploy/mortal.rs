@@ -198,6 +198,10 @@ impl Store for MortalStore {
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {
         self.data.retire(saga).await
     }
+
+    fn archived(&self, saga: &str) -> Result<Vec<Record>, StoreError> {
+        self.data.archived(saga)
+    }
 }
 
 /// What a commit is called: the events in it, or the kind of the values it sets.

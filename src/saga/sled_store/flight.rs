@@ -147,9 +147,23 @@ pub fn is_behind(file: &Path, witness: &Witness, length: u64) -> bool {
     witness.lines != length || !fs::metadata(file).is_ok_and(|file| file.len() == witness.bytes)
 }
 
+/// All records of an archived recorder; none if there is no such file. A saga is asked for by people: what names another place is none.
+pub fn archived(dir: &Path, saga: &str) -> Result<Vec<Record>, String> {
+    let is_a_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let file = archive_folder(dir).join(format!("{saga}.jsonl"));
+    match saga.chars().all(is_a_name) && file.is_file() {
+        true => read(&file),
+        false => Ok(Vec::new()),
+    }
+}
+
+fn archive_folder(dir: &Path) -> PathBuf {
+    folder(dir).join("archive")
+}
+
 /// Moves a recorder to the archive, for good before the journal itself goes.
 pub fn archive(dir: &Path, saga: &str) -> io::Result<()> {
-    let archive = folder(dir).join("archive");
+    let archive = archive_folder(dir);
     fs::create_dir_all(&archive)?;
     match fs::rename(file(dir, saga), archive.join(format!("{saga}.jsonl"))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -421,6 +421,28 @@ async fn a_retired_journal_is_no_damage_however_far_the_retiring_got() {
 }
 
 #[tokio::test]
+async fn a_retired_journal_is_read_from_its_archive_and_no_name_leads_elsewhere() {
+    let dir = filled(3).await;
+    let store = SledStore::open(dir.path()).unwrap();
+    let before = store.load("api-1").unwrap();
+    assert!(store.archived("api-1").unwrap().is_empty());
+    store.retire("api-1").await.unwrap();
+    assert!(store.load("api-1").unwrap().is_empty());
+    assert_eq!(store.archived("api-1").unwrap(), before);
+    for elsewhere in ["../web-3", "..", "", "/etc/passwd", "api-1\0"] {
+        assert!(store.archived(elsewhere).unwrap().is_empty(), "{elsewhere}");
+    }
+    let file = dir.path().join("flight/archive/api-1.jsonl");
+    let torn = fs::read_to_string(&file).unwrap().replacen('{', "!", 1);
+    fs::write(&file, torn).unwrap();
+    let problem = store.archived("api-1").unwrap_err().to_string();
+    assert_eq!(
+        problem,
+        "the archived flight recorder of api-1 can't be read: line 1 is broken"
+    );
+}
+
+#[tokio::test]
 async fn a_probe_writes_durably_and_leaves_nothing_but_its_key() {
     let dir = filled(3).await;
     let store = SledStore::open(dir.path()).unwrap();

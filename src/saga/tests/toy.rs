@@ -171,6 +171,10 @@ impl Store for Mortal {
     async fn retire(&self, saga: &str) -> Result<(), StoreError> {
         self.data.retire(saga).await
     }
+
+    fn archived(&self, saga: &str) -> Result<Vec<Record>, StoreError> {
+        self.data.archived(saga)
+    }
 }
 
 /// All that a toy step may touch.

@@ -781,3 +781,24 @@ async fn readiness_is_one_write_for_many_who_ask_and_names_what_fails() {
         (StatusCode::SERVICE_UNAVAILABLE, "store: the disk is gone\n")
     );
 }
+
+#[tokio::test]
+async fn a_deployment_that_has_left_the_store_is_shown_from_its_archive() {
+    let stage = Stage::new();
+    let ended = Event::SagaFinished {
+        outcome: Outcome::Completed,
+    };
+    stage
+        .journal("web-1", 60, vec![stage.started("web", "U0ANA"), ended])
+        .await;
+    let (_, _, recorded) = stage.get("/deployments/web-1/flight.jsonl").await;
+    stage.store.retire("web-1").await.unwrap();
+    assert!(stage.store.heads().is_empty());
+    let page = stage.page("/deployments/web-1").await;
+    assert!(page.contains("deployment completed"), "{page}");
+    assert_eq!(stage.get("/deployments/web-1/flight.jsonl").await.2, recorded);
+    for unknown in ["web-2", "..%2Fweb-1", "%2E%2E"] {
+        let (status, _, _) = stage.get(&format!("/deployments/{unknown}")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{unknown}");
+    }
+}
