@@ -711,7 +711,7 @@ pub fn ticked(by: &Actor, at: DateTime<Utc>, medium: Medium) -> String {
 pub fn untick(by: &Actor, at: DateTime<Utc>) -> Confirmation {
     Confirmation {
         title: "Take the tick back?",
-        text: format!("Ticked by {} {}.", Medium::Slack.person(by), Medium::Slack.time(at)),
+        text: ticked(by, at, Medium::Slack),
         yes: "Take it back",
         no: "Keep it",
     }
