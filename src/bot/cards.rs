@@ -243,7 +243,7 @@ fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
             kit::lines(&lines)
         }
         QuestionKind::Unmerged { unmerged, deploy_pr } => {
-            vec![kit::section(&text::unmerged(unmerged, *deploy_pr))]
+            vec![kit::section(&text::unmerged(view, unmerged, *deploy_pr, Medium::Slack))]
         }
     }
 }
@@ -408,6 +408,7 @@ fn outcome(view: &View, now: DateTime<Utc>) -> Content {
         lines.extend(done.iter().take(LIST).map(|car| car_line(car)));
         lines.extend(rest.iter().take(LIST).map(|car| car_line(car)));
         lines.extend(text::deploy_pr(view));
+        lines.extend(text::on_the_branch_only(view, Medium::Slack));
     }
     if !view.receipt.is_empty() {
         lines.push(text::RECEIPT.to_owned());

@@ -116,6 +116,8 @@ pub mod choice {
     pub const PUT_BACK: &str = "put_back";
     /// After stopping: and the deploy pull request is closed.
     pub const PUT_BACK_AND_CLOSE: &str = "put_back_and_close";
+    /// After stopping, when every pull request is merged: the deploy pull request is closed.
+    pub const CLOSE: &str = "close";
     /// After stopping: everything stays as it is.
     pub const LEAVE: &str = "leave";
 }
@@ -868,10 +870,12 @@ async fn wind_down(saga: &Saga<World>, remind_after: Option<Duration>) -> Result
     let unmerged = view.unmerged();
     let deploy_pr = view.unmerged_deploy_pr();
     if !unmerged.is_empty() || deploy_pr.is_some() {
-        let mut choices = vec![choice::PUT_BACK, choice::LEAVE];
-        if deploy_pr.is_some() {
-            choices.push(choice::PUT_BACK_AND_CLOSE);
-        }
+        // Nothing to put back isn't offered: it would read as if the merges could be taken back.
+        let choices = match (unmerged.is_empty(), deploy_pr) {
+            (true, _) => vec![choice::LEAVE, choice::CLOSE],
+            (false, None) => vec![choice::PUT_BACK, choice::LEAVE],
+            (false, Some(_)) => vec![choice::PUT_BACK, choice::LEAVE, choice::PUT_BACK_AND_CLOSE],
+        };
         let question = Checkpoint {
             data: json!({
                 "unmerged": unmerged.iter().map(|car| car.number).collect::<Vec<_>>(),
@@ -882,7 +886,7 @@ async fn wind_down(saga: &Saga<World>, remind_after: Option<Duration>) -> Result
             ..Checkpoint::default()
         };
         let decision = saga.checkpoint("stopped/unmerged", question).await?;
-        if decision.choice != choice::LEAVE {
+        if matches!(decision.choice.as_str(), choice::PUT_BACK | choice::PUT_BACK_AND_CLOSE) {
             for car in unmerged {
                 let step = RestorePrBase {
                     branch: view.branch.clone().unwrap_or_default(),
@@ -892,7 +896,7 @@ async fn wind_down(saga: &Saga<World>, remind_after: Option<Duration>) -> Result
                     .await?;
             }
         }
-        if let (choice::PUT_BACK_AND_CLOSE, Some(number)) = (decision.choice.as_str(), deploy_pr) {
+        if let (choice::PUT_BACK_AND_CLOSE | choice::CLOSE, Some(number)) = (decision.choice.as_str(), deploy_pr) {
             saga.forward("stopped/close", CloseDeployPr { number }).await?;
         }
     }

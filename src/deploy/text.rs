@@ -223,6 +223,7 @@ pub fn choice_label(choice: &str) -> &str {
         choice::COMMENT_ISSUES => "Only comment",
         choice::PUT_BACK => "Put them back",
         choice::PUT_BACK_AND_CLOSE => "Put back and close the deploy PR",
+        choice::CLOSE => "Close the deploy PR",
         choice::LEAVE => "Leave as it is",
         other => other,
     }
@@ -572,6 +573,7 @@ pub fn decided(decision: &Decision, medium: Medium) -> String {
         choice::COMMENT_ISSUES => by("💬 Commenting chosen"),
         choice::PUT_BACK => by("↩️ Put back"),
         choice::PUT_BACK_AND_CLOSE => by("↩️ Put back and closed"),
+        choice::CLOSE => by("🛑 Deploy pull request closed"),
         choice::LEAVE if decision.by == Actor::Shipmate => "The checklist was done first: left as it is.".to_owned(),
         choice::LEAVE => by("Left as it is"),
         other => by(other),
@@ -639,20 +641,37 @@ pub fn would_be_told(comment: &str, medium: Medium) -> String {
     format!("Each would be told: {comment}")
 }
 
-/// What is left after a stop.
-pub fn unmerged(numbers: &[u64], deploy_pr: Option<u64>) -> String {
+/// What is left after a stop, and how what was merged still gets on.
+pub fn unmerged(view: &View, numbers: &[u64], deploy_pr: Option<u64>, medium: Medium) -> String {
     let numbers: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
     let rest = match numbers.as_slice() {
         [] => "Every pull request of the train is merged.".to_owned(),
-        numbers => format!(
-            "Not merged, and still on the deploy branch: {}.",
-            listed(numbers, "and")
-        ),
+        numbers => format!("Not merged, and still aimed at the deploy branch: {}.", listed(numbers, "and")),
     };
-    match deploy_pr {
-        Some(number) => format!("{rest} The deploy pull request #{number} is open."),
-        None => rest,
-    }
+    let open = deploy_pr.map(|number| format!("The deploy pull request #{number} is open."));
+    let sentences = [Some(rest), open, on_the_branch_only(view, medium)];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// That what was merged went no further than the deploy branch, and how it gets on; `None` where nothing was merged, or all of it got on.
+pub fn on_the_branch_only(view: &View, medium: Medium) -> Option<String> {
+    let merged = view.cars.iter().filter(|car| car.state == CarState::Merged).count();
+    let branch = view.branch.as_deref().filter(|_| merged > 0 && !view.deploy_pr_merged)?;
+    let closes = |decision: &Decision| matches!(decision.choice.as_str(), choice::CLOSE | choice::PUT_BACK_AND_CLOSE);
+    let closed = view.decisions.iter().any(closes);
+    let branch = medium.name(branch);
+    let base = medium.name(&view.base);
+    let on = match &view.deploy_pr {
+        Some(pr) => format!(
+            "{} the deploy pull request {} by hand",
+            if closed { "reopen and merge" } else { "merge" },
+            medium.link(&pr.url, &format!("#{}", pr.number))
+        ),
+        None => format!("open a pull request from {branch} into {base} and merge it by hand"),
+    };
+    Some(format!(
+        "What is merged is on {branch} only, and not on {base}: to ship it, {on}."
+    ))
 }
 
 /// What a stop found of the deploy pull request.

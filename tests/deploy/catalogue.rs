@@ -322,6 +322,24 @@ fn unmerged(numbers: &[u64]) -> Question {
     asked(kind, &[choice::PUT_BACK, choice::PUT_BACK_AND_CLOSE, choice::LEAVE])
 }
 
+fn all_merged() -> Question {
+    let kind = QuestionKind::Unmerged {
+        unmerged: Vec::new(),
+        deploy_pr: Some(41),
+    };
+    asked(kind, &[choice::LEAVE, choice::CLOSE])
+}
+
+fn close_chosen() -> Decision {
+    Decision {
+        key: "stopped/unmerged".to_owned(),
+        kind: all_merged().kind,
+        choice: choice::CLOSE.to_owned(),
+        by: ben(),
+        at: at(5),
+    }
+}
+
 /// Every kind of question, with what sets it apart.
 fn questions() -> Vec<(&'static str, Question)> {
     let step = [engine::RETRY, engine::SKIP, engine::STOP];
@@ -346,7 +364,7 @@ fn questions() -> Vec<(&'static str, Question)> {
         ("an issue", issues(1)),
         ("issues", issues(2)),
         ("one left over", unmerged(&[7])),
-        ("all merged", unmerged(&[])),
+        ("all merged", all_merged()),
     ]
 }
 
@@ -735,6 +753,7 @@ fn what_is_asked(catalogue: &mut Catalogue) {
         choice::COMMENT_ISSUES,
         choice::PUT_BACK,
         choice::PUT_BACK_AND_CLOSE,
+        choice::CLOSE,
         choice::LEAVE,
     ];
     catalogue.says(
@@ -793,8 +812,25 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     );
     catalogue.name("unmerged");
     for (numbers, deploy_pr) in [(&[][..], None), (&[7][..], Some(41)), (&[7, 9][..], None)] {
-        catalogue.line("", text::unmerged(numbers, deploy_pr));
+        catalogue.line("", text::unmerged(&view, numbers, deploy_pr, Medium::Slack));
     }
+    catalogue.name("on_the_branch_only");
+    let merged = View {
+        deploy_pr_merged: false,
+        ..View::of("web-1", &frozen_journal("at_the_checklist"))
+    };
+    catalogue.line("a deploy PR", text::on_the_branch_only(&merged, Medium::Slack));
+    let closed = View {
+        decisions: vec![close_chosen()],
+        ..merged.clone()
+    };
+    catalogue.line("a closed one", text::on_the_branch_only(&closed, Medium::Slack));
+    let none = View {
+        deploy_pr: None,
+        ..merged
+    };
+    catalogue.line("none", text::on_the_branch_only(&none, Medium::Plain));
+    catalogue.line("nothing merged", text::on_the_branch_only(&view, Medium::Slack));
     catalogue.says("item", items().iter().map(text::item).collect::<Vec<_>>());
 }
 

@@ -347,6 +347,12 @@ impl Person<'_> {
         self.stage.slack().clicks_label(self.id, label).await.unwrap();
     }
 
+    /// Whether none of the messages that stand has a button with this label.
+    pub fn finds_no(&self, label: &str) -> bool {
+        let slack = self.stage.slack();
+        slack.look(|workspace| !workspace.messages.iter().any(|message| has_button(message, label)))
+    }
+
     /// Presses Abort, reads the dialogue, gives a reason, and presses Abort again.
     pub async fn aborts(&self, reason: &str) {
         self.clicks("Abort").await;
