@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::deploy::begin::Wish;
+use crate::deploy::text::typed as complaint;
+use crate::deploy::version::Bump;
 
 /// A word, what may follow it, and what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,8 @@ const fn word(word: &'static str, arguments: &'static str, help: &'static str) -
     Word { word, arguments, help }
 }
 
-const START: &str = "[patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run] [--override <reason>]";
+const START: &str =
+    "[project] [patch|minor|major|X.Y.Z] [--only #1,#2] [--exclude #3] [--dry-run] [--override <reason>]";
 
 /// Every word, in the order of the help.
 pub const WORDS: [Word; 15] = [
@@ -44,7 +47,7 @@ pub const WORDS: [Word; 15] = [
     word("notes", "", "the release notes, as they are or will be"),
     word(
         "lock",
-        "<reason> [for 2h|30m|1d]",
+        "<reason> [for 2h|30 minutes|1d]",
         "let nobody start until it is lifted or its time is over",
     ),
     word("unlock", "", "lift the lock"),
@@ -62,9 +65,9 @@ pub enum Command {
     /// Nothing typed: what runs, or how to start.
     Overview,
     /// Ship.
-    Start(Wish),
+    Start(Named),
     /// Look only.
-    Plan(Wish),
+    Plan(Named),
     /// What runs.
     Status,
     /// Undo.
@@ -106,6 +109,15 @@ pub enum Command {
     Help,
 }
 
+/// A wish, and the project that it names: whoever has several channels open says which one is meant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Named {
+    /// As typed; `None`: the channel's.
+    pub project: Option<String>,
+    /// What is to be shipped.
+    pub wish: Wish,
+}
+
 /// Reads what was typed.
 ///
 /// # Errors
@@ -118,14 +130,14 @@ pub fn parse(text: &str) -> Result<Command, String> {
     let rest: Vec<&str> = words.collect();
     let alone = |command: Command| match rest.first() {
         None => Ok(command),
-        Some(extra) => Err(format!("`{first}` takes nothing after it, and `{extra}` followed")),
+        Some(extra) => Err(complaint::nothing_after(first, extra)),
     };
     match first.to_lowercase().as_str() {
-        "start" => wish(&rest).map(|(wish, dry_run)| match dry_run {
-            true => Command::Plan(wish),
-            false => Command::Start(wish),
+        "start" => named(&rest).map(|(named, dry_run)| match dry_run {
+            true => Command::Plan(named),
+            false => Command::Start(named),
         }),
-        "plan" => wish(&rest).map(|(wish, _)| Command::Plan(wish)),
+        "plan" => named(&rest).map(|(named, _)| Command::Plan(named)),
         "status" => alone(Command::Status),
         "abort" => {
             let reason = rest.join(" ");
@@ -142,12 +154,12 @@ pub fn parse(text: &str) -> Result<Command, String> {
         "queue" => match rest.as_slice() {
             [] => Ok(Command::Queue),
             ["cancel"] => Ok(Command::QueueCancel),
-            [other, ..] => Err(format!("`queue` takes `cancel` or nothing, and `{other}` followed")),
+            [other, ..] => Err(complaint::only_cancel(other)),
         },
         "history" => alone(Command::History),
         "show" => match rest.as_slice() {
             [id] => Ok(Command::Show { id: (*id).to_owned() }),
-            _ => Err("`show` needs one deployment's id, as `history` lists it".to_owned()),
+            _ => Err(complaint::no_id()),
         },
         "whoami" => alone(Command::Whoami),
         "help" => Ok(Command::Help),
@@ -156,32 +168,129 @@ pub fn parse(text: &str) -> Result<Command, String> {
 }
 
 fn unknown_word(typed: &str) -> String {
-    let distance = |known: &Word| strsim::damerau_levenshtein(typed, known.word);
-    match WORDS.iter().min_by_key(|known| distance(known)) {
-        Some(near) if distance(near) <= 2 => format!("there is no `{typed}`; did you mean `{}`?", near.word),
-        _ => format!("there is no `{typed}`"),
+    let distance = |known: &&Word| strsim::damerau_levenshtein(typed, known.word);
+    let near = WORDS.iter().min_by_key(distance).filter(|near| distance(near) <= 2);
+    complaint::unknown(typed, near.map(|near| near.word))
+}
+
+/// A time has at most so many words: `2 hours 30 minutes`.
+const LONGEST_TIME: usize = 4;
+/// What people mean by a time, in whatever words they count it.
+const UNITS: [&str; 10] = [
+    "minute", "minutes", "min", "mins", "hour", "hours", "day", "days", "week", "weeks",
+];
+/// What stands after `until` where a time is meant.
+const MOMENTS: [&str; 13] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "today",
+    "tonight",
+    "tomorrow",
+    "noon",
+    "midnight",
+    "eod",
+];
+
+/// A lock needs a reason, because whoever is refused reads it. A time that isn't understood is never a part of the reason: the lock would
+/// hold for ever, and whoever set it would not look at it again.
+fn lock(words: &[&str]) -> Result<Command, String> {
+    let (reason, lasting) = match (leading_time(words), trailing_time(words)?) {
+        (Some((time, reason)), None) => (reason, Some(time)),
+        (_, Some((reason, time))) => (reason, Some(time)),
+        (None, None) => (words, None),
+    };
+    if reason.is_empty() {
+        return Err(complaint::no_reason());
+    }
+    let stray = (0..reason.len()).find_map(|from| {
+        (1..=2).find_map(|count| {
+            let words = reason.get(from..from + count)?;
+            time(words).map(|_| words.join(" "))
+        })
+    });
+    if let Some(stray) = stray {
+        return Err(complaint::stray_time(&stray));
+    }
+    let is_until = |word: &str| matches!(word.to_lowercase().as_str(), "until" | "till");
+    if let Some(from) = reason.iter().rposition(|word| is_until(word))
+        && reason.get(from + 1).is_some_and(|word| is_moment(word))
+    {
+        return Err(complaint::until(&reason[from + 1..].join(" ")));
+    }
+    Ok(Command::Lock {
+        reason: reason.join(" "),
+        lasting,
+    })
+}
+
+fn is_moment(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit()) || MOMENTS.contains(&bare(word).as_str())
+}
+
+fn bare(word: &str) -> String {
+    word.trim_matches(|c: char| c.is_ascii_punctuation()).to_lowercase()
+}
+
+/// These words as a time, if all of them are one.
+fn time(words: &[&str]) -> Option<Duration> {
+    let typed = words.join(" ").to_lowercase();
+    let typed = typed.trim_end_matches([',', '.', ';', ':']);
+    let counted = typed.starts_with(|c: char| c.is_ascii_digit());
+    let parsed = humantime::parse_duration(typed).ok().filter(|_| counted)?;
+    (!parsed.is_zero()).then_some(parsed)
+}
+
+/// `2h reason`, `for 2 hours reason`.
+fn leading_time<'a, 'b>(words: &'a [&'b str]) -> Option<(Duration, &'a [&'b str])> {
+    let words = match words {
+        ["for", rest @ ..] => rest,
+        words => words,
+    };
+    let most = LONGEST_TIME.min(words.len());
+    let found = (1..=most).rev().find_map(|count| Some((time(&words[..count])?, count)));
+    found.map(|(time, count)| (time, &words[count..]))
+}
+
+/// `reason for 2 hours`.
+fn trailing_time<'a, 'b>(words: &'a [&'b str]) -> Result<Option<(&'a [&'b str], Duration)>, String> {
+    let Some(last) = words.iter().rposition(|word| *word == "for") else {
+        return Ok(None);
+    };
+    let (reason, typed) = (&words[..last], &words[last + 1..]);
+    if let Some(time) = time(typed) {
+        return Ok(Some((reason, time)));
+    }
+    let digit = typed
+        .first()
+        .is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let unit = typed.last().is_some_and(|word| UNITS.contains(&bare(word).as_str()));
+    // `for 2h reason`, which stands in front.
+    let in_front = last == 0 && leading_time(words).is_some();
+    match (digit || unit) && typed.len() <= LONGEST_TIME && !in_front {
+        true => Err(complaint::no_time(&typed.join(" "))),
+        false => Ok(None),
     }
 }
 
-/// A lock needs a reason, because whoever is refused reads it.
-fn lock(words: &[&str]) -> Result<Command, String> {
-    let (words, lasting) = match words {
-        [reason @ .., "for", time] if time.starts_with(|c: char| c.is_ascii_digit()) => {
-            let lasting = humantime::parse_duration(time)
-                .ok()
-                .filter(|lasting| !lasting.is_zero());
-            let lasting = lasting.ok_or_else(|| format!("`{time}` is no time such as `30m`, `2h` or `1d`"))?;
-            (reason, Some(lasting))
-        }
-        words => (words, None),
+/// A wish after the name of a project, should the first word be one.
+fn named(words: &[&str]) -> Result<(Named, bool), String> {
+    let is_name = |word: &str| {
+        let name = word.to_lowercase();
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+            && name.parse::<Bump>().is_err()
     };
-    match words {
-        [] => Err("`lock` needs a reason, as in `lock database migration for 2h`".to_owned()),
-        words => Ok(Command::Lock {
-            reason: words.join(" "),
-            lasting,
-        }),
-    }
+    let (project, rest) = match words {
+        [first, rest @ ..] if is_name(first) => (Some(first.to_lowercase()), rest),
+        words => (None, words),
+    };
+    let (wish, dry_run) = wish(rest)?;
+    Ok((Named { project, wish }, dry_run))
 }
 
 fn wish(words: &[&str]) -> Result<(Wish, bool), String> {
@@ -214,14 +323,14 @@ fn wish(words: &[&str]) -> Result<(Wish, bool), String> {
                 }
                 match reason.join(" ") {
                     reason if reason.is_empty() => {
-                        return Err("`--override` needs a reason, as in `--override hotfix for the login`".to_owned());
+                        return Err(complaint::no_override_reason());
                     }
                     reason => wish.override_reason = Some(reason),
                 }
             }
-            flag if flag.starts_with('-') => return Err(format!("there is no option `{flag}`")),
+            flag if flag.starts_with('-') => return Err(complaint::no_option(flag)),
             bump if wish.bump.is_none() => wish.bump = Some(bump.parse()?),
-            extra => return Err(format!("`{extra}` is one word too many")),
+            extra => return Err(complaint::one_too_many(extra)),
         }
     }
     Ok((wish, dry_run))
@@ -239,7 +348,7 @@ pub fn listed_numbers(listed: &str) -> Result<Vec<u64>, String> {
     let words = listed.split([',', ' ', '\n']).filter(|number| !number.is_empty());
     let number = |number: &str| {
         let digits = number.trim_start_matches('#').parse();
-        digits.map_err(|_| format!("`{number}` is no pull request number"))
+        digits.map_err(|_| complaint::no_number(number))
     };
     words.map(number).collect()
 }
@@ -247,7 +356,7 @@ pub fn listed_numbers(listed: &str) -> Result<Vec<u64>, String> {
 fn numbers(flag: &str, listed: &str) -> Result<Vec<u64>, String> {
     let numbers = listed_numbers(listed)?;
     match numbers.is_empty() {
-        true => Err(format!("`{flag}` needs pull request numbers, as in `{flag} #12,#15`")),
+        true => Err(complaint::numbers_missing(flag)),
         false => Ok(numbers),
     }
 }
@@ -257,11 +366,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::deploy::version::Bump;
 
     fn started(text: &str) -> Wish {
         match parse(text).unwrap() {
-            Command::Start(wish) => wish,
+            Command::Start(named) => named.wish,
             other => panic!("{other:?}"),
         }
     }
@@ -271,9 +379,9 @@ mod tests {
         assert_eq!(parse("  "), Ok(Command::Overview));
         assert_eq!(
             parse("strat"),
-            Err("there is no `strat`; did you mean `start`?".to_owned())
+            Err("I don't know `strat`. Did you mean `start`?".to_owned())
         );
-        assert_eq!(parse("rm -rf"), Err("there is no `rm`".to_owned()));
+        assert_eq!(parse("rm -rf"), Err("I don't know `rm`".to_owned()));
     }
 
     #[test]
@@ -321,9 +429,58 @@ mod tests {
         );
         assert_eq!(parse("lock waiting for QA"), lock("waiting for QA", None));
         assert_eq!(parse("lock cert for 1d"), lock("cert", Some(86_400)));
-        for nonsense in ["lock", "lock for 2h", "lock x for 2parsecs", "lock x for 0s"] {
+        for nonsense in ["lock", "lock for 2h", "lock 2h", "lock x for 2parsecs", "lock x for 0s"] {
             assert!(parse(nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_lock_whose_time_is_not_understood_does_not_hold_for_ever() {
+        let hours = |typed: &str| match parse(typed) {
+            Ok(Command::Lock { reason, lasting }) => (reason, lasting.map(|lasting| lasting.as_secs() / 3600)),
+            other => panic!("{typed}: {other:?}"),
+        };
+        for typed in [
+            "lock x for 2 hours",
+            "lock x for 2 Hours.",
+            "lock x for 120 minutes",
+            "lock 2h x",
+            "lock 2 hours x",
+            "lock for 2h x",
+            "lock x for 1h 60m",
+        ] {
+            assert_eq!(hours(typed), ("x".to_owned(), Some(2)), "{typed}");
+        }
+        assert_eq!(hours("lock x for 3 days"), ("x".to_owned(), Some(72)));
+        for typed in [
+            "lock x until 18:00",
+            "lock x till Friday",
+            "lock x for two hours",
+            "lock x for an hour",
+            "lock x 2h",
+            "lock x 2 hours",
+            "lock x for 2h for prod",
+        ] {
+            assert!(parse(typed).is_err(), "{typed}: {:?}", parse(typed));
+        }
+        for reason in ["waiting until QA is done", "certificates for prod", "3rd party down"] {
+            assert_eq!(hours(&format!("lock {reason}")), (reason.to_owned(), None));
+        }
+    }
+
+    #[test]
+    fn a_project_may_stand_first() {
+        let named = |typed: &str| match parse(typed) {
+            Ok(Command::Start(named) | Command::Plan(named)) => named,
+            other => panic!("{typed}: {other:?}"),
+        };
+        assert_eq!(named("start web").project.as_deref(), Some("web"));
+        assert_eq!(named("plan Web minor").project.as_deref(), Some("web"));
+        assert_eq!(named("start web v1.5.0").wish.bump, Some(Bump::To("1.5.0".to_owned())));
+        for typed in ["start", "start minor", "start v1.5.0", "start --only #3"] {
+            assert_eq!(named(typed).project, None, "{typed}");
+        }
+        assert!(parse("start minor web").unwrap_err().contains("too many"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub mod start;
 
 use crate::deploy::begin::Wish;
 use audience::Audiences;
-use command::Command;
+use command::{Command, Named};
 use plan::Planner;
 
 /// How many deployments `history` lists.
@@ -128,11 +128,14 @@ impl Bot {
             id: &typed.id,
         };
         let told = match command::parse(&typed.text) {
-            Err(complaint) => Told::Privately(help(Some(&complaint))),
-            Ok(Command::Help) => Told::Privately(help(None)),
+            Err(complaint) => Told::Privately(text::complaint(&complaint)),
+            Ok(Command::Help) => Told::Privately(help()),
             Ok(Command::Overview | Command::Status) => self.status(project, &typed.user).await?,
-            Ok(Command::Start(wish)) => self.start(project, wish, asked).await?,
-            Ok(Command::Plan(wish)) => self.plan(project, wish, &typed)?,
+            Ok(Command::Start(named) | Command::Plan(named)) if !self.is_meant(project, &named) => {
+                Told::Privately(self.another_project(project, &named))
+            }
+            Ok(Command::Start(named)) => self.start(project, named.wish, asked).await?,
+            Ok(Command::Plan(named)) => self.plan(project, named.wish, &typed)?,
             Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
             Ok(Command::Retry) => self.retry(project, &typed).await?,
             Ok(Command::Nudge) => self.nudge(project, asked).await?,
@@ -150,6 +153,17 @@ impl Bot {
             Told::Nothing => Ack::Empty,
             Told::Privately(content) => Ack::Ephemeral(content),
         })
+    }
+
+    /// One channel deploys one project: another name is a slip of the channel, and must not start what is deployed here.
+    fn is_meant(&self, project: &Project, named: &Named) -> bool {
+        named.project.as_ref().is_none_or(|name| *name == project.name)
+    }
+
+    fn another_project(&self, project: &Project, named: &Named) -> Content {
+        let typed = named.project.as_deref().unwrap_or_default();
+        let elsewhere = self.0.config.project(typed).map(|other| other.channel.as_str());
+        text::typed::another_project(typed, &project.name, elsewhere)
     }
 
     /// The whole dry run; its answer comes after the acknowledgement.
@@ -347,12 +361,12 @@ impl Bot {
     }
 }
 
-fn help(complaint: Option<&str>) -> Content {
+fn help() -> Content {
     let words: Vec<_> = command::WORDS
         .iter()
         .map(|word| (word.word, word.arguments, word.help))
         .collect();
-    text::help(&words, complaint)
+    text::help(&words)
 }
 
 fn private(content: Content) -> Ack {

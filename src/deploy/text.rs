@@ -26,6 +26,7 @@ use crate::slack::kit::{self, Confirmation};
 use crate::slack::text::{escape, truncate};
 
 mod markdown;
+pub mod typed;
 
 /// Where a sentence is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -646,7 +647,10 @@ pub fn unmerged(view: &View, numbers: &[u64], deploy_pr: Option<u64>, medium: Me
     let numbers: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
     let rest = match numbers.as_slice() {
         [] => "Every pull request of the train is merged.".to_owned(),
-        numbers => format!("Not merged, and still aimed at the deploy branch: {}.", listed(numbers, "and")),
+        numbers => format!(
+            "Not merged, and still aimed at the deploy branch: {}.",
+            listed(numbers, "and")
+        ),
     };
     let open = deploy_pr.map(|number| format!("The deploy pull request #{number} is open."));
     let sentences = [Some(rest), open, on_the_branch_only(view, medium)];
@@ -656,7 +660,10 @@ pub fn unmerged(view: &View, numbers: &[u64], deploy_pr: Option<u64>, medium: Me
 /// That what was merged went no further than the deploy branch, and how it gets on; `None` where nothing was merged, or all of it got on.
 pub fn on_the_branch_only(view: &View, medium: Medium) -> Option<String> {
     let merged = view.cars.iter().filter(|car| car.state == CarState::Merged).count();
-    let branch = view.branch.as_deref().filter(|_| merged > 0 && !view.deploy_pr_merged)?;
+    let branch = view
+        .branch
+        .as_deref()
+        .filter(|_| merged > 0 && !view.deploy_pr_merged)?;
     let closes = |decision: &Decision| matches!(decision.choice.as_str(), choice::CLOSE | choice::PUT_BACK_AND_CLOSE);
     let closed = view.decisions.iter().any(closes);
     let branch = medium.name(branch);
@@ -1165,17 +1172,19 @@ pub fn history(views: &[View]) -> Content {
     }
 }
 
-/// The help, made from the words that the parser knows, after a complaint if there is one. `words` are word, arguments and help.
-pub fn help(words: &[(&str, &str, &str)], complaint: Option<&str>) -> Content {
-    let mut lines = Vec::new();
-    if let Some(complaint) = complaint {
-        let end = if complaint.ends_with('?') { "" } else { "." };
-        lines.push(format!(
-            "🚫 {}{end} Nothing was done.",
-            capitalised(&escape_but_code(complaint))
-        ));
-    }
-    lines.push("*What you can type:*".to_owned());
+/// What was typed isn't understood: one line, and not the whole help over a slip of the finger.
+pub fn complaint(why: &str) -> Content {
+    not_understood(&escape_but_code(why))
+}
+
+fn not_understood(mrkdwn: &str) -> Content {
+    let end = if mrkdwn.ends_with('?') { "" } else { "." };
+    private(&format!("🚫 {}{end} `/deploy help` lists all.", capitalised(mrkdwn)))
+}
+
+/// The help, made from the words that the parser knows: word, arguments and help of each.
+pub fn help(words: &[(&str, &str, &str)]) -> Content {
+    let mut lines = vec!["*What you can type:*".to_owned()];
     for (word, arguments, help) in words {
         let arguments = if arguments.is_empty() {
             String::new()

@@ -44,7 +44,7 @@ async fn what_is_said_while_nothing_runs() {
         ("/deploy lock database migration for 2h", "What runs goes on"),
         ("/deploy start", "can't be deployed now"),
         ("/deploy unlock", "Unlocked by"),
-        ("/deploy strat", "Nothing was done"),
+        ("/deploy strat", "Did you mean"),
         ("/deploy plan", "Dry run of web"),
     ] {
         channel.says(typed).await;

@@ -313,9 +313,13 @@ async fn red_checks_ask_and_stopping_leaves_a_receipt() {
         stage.ben().finds_no("Put them back"),
         "everything is merged: there is nothing to put back"
     );
-    stage.reads("and not on staging: to ship it, merge the deploy pull request").await;
+    stage
+        .reads("and not on staging: to ship it, merge the deploy pull request")
+        .await;
     stage.ben().clicks("Close the deploy PR").await;
-    stage.reads("to ship it, reopen and merge the deploy pull request").await;
+    stage
+        .reads("to ship it, reopen and merge the deploy pull request")
+        .await;
     stage
         .reads("stopped · Stopped by a person after the point of no return")
         .await;

@@ -1012,7 +1012,8 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
         .map(|word| (word.word, word.arguments, word.help))
         .collect();
     catalogue.name("help");
-    catalogue.line("", text::help(&words, None));
+    catalogue.line("", text::help(&words));
+    catalogue.name("complaint");
     for typed in [
         "strat",
         "rm -rf",
@@ -1020,6 +1021,9 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
         "show",
         "lock",
         "lock x for 2parsecs",
+        "lock x for two hours",
+        "lock x until 18:00",
+        "lock x 2h",
         "queue all",
         "start 1.x",
         "start --force",
@@ -1029,8 +1033,11 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
         "start patch minor",
     ] {
         let complaint = command::parse(typed).unwrap_err();
-        catalogue.line(typed, text::help(&[], Some(&complaint)).text.lines().next().unwrap());
+        catalogue.line(typed, text::complaint(&complaint));
     }
+    catalogue.name("another project");
+    catalogue.line("unknown", text::typed::another_project("pathc", "web", None));
+    catalogue.line("elsewhere", text::typed::another_project("api", "web", Some("C0API")));
 }
 
 fn lock(until: Option<DateTime<Utc>>) -> Lock {

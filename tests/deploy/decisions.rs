@@ -256,13 +256,17 @@ async fn an_abort_after_the_point_of_no_return_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_word_shows_help_and_does_nothing() {
+async fn an_unknown_word_is_said_in_one_line_and_does_nothing() {
     let stage = Stage::new().await;
     let answer = stage.ana().says("/deploy strat").await;
-    assert!(
-        answer.contains("There is no strat; did you mean start? Nothing was done."),
-        "{answer}"
+    assert_eq!(
+        answer.trim(),
+        "🚫 I don't know strat. Did you mean start? /deploy help lists all."
     );
+    for wrong in ["/deploy start api", "/deploy plan pathc"] {
+        let answer = stage.ana().says(wrong).await;
+        assert!(answer.contains("neither this channel's project, web, nor"), "{answer}");
+    }
     let help = stage.ana().says("/deploy help").await;
     insta::assert_snapshot!(help);
     assert!(stage.store.scan("lock/").unwrap().is_empty());
