@@ -19,7 +19,7 @@ pub struct TokenSource(Kind);
 
 enum Kind {
     Personal(SecretString),
-    App(App),
+    App(Box<App>),
 }
 
 struct App {
@@ -80,7 +80,7 @@ impl TokenSource {
         let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.expose_secret().as_bytes()).map_err(|_| {
             broken("it is not an RSA private key in PEM form; download a new one from the App's settings".to_owned())
         })?;
-        Ok(Self(Kind::App(App {
+        Ok(Self(Kind::App(Box::new(App {
             api_url: api_url.trim_end_matches('/').to_owned(),
             app_id,
             key,
@@ -88,7 +88,7 @@ impl TokenSource {
             repo,
             http: http_client()?,
             current: Mutex::default(),
-        })))
+        }))))
     }
 
     /// A token that is good for at least some minutes.

@@ -18,9 +18,12 @@ const BAD: Duration = Duration::from_secs(1);
 /// A disk that takes longer is not one to go on with.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// When it was found out, and why not.
+type Found = (Instant, Result<(), String>);
+
 /// The last answer. Clones share it.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<Option<(Instant, Result<(), String>)>>>);
+pub struct Readiness(Arc<Mutex<Option<Found>>>);
 
 impl Readiness {
     /// Whether the store takes writes; if not, why.
