@@ -107,7 +107,9 @@ impl Medium {
             _ if id.starts_with(super::permits::CLI) => self.quote(id),
             (Self::Slack, true) => format!("<!subteam^{}>", escape(id)),
             (Self::Slack, false) => format!("<@{}>", escape(id)),
-            (Self::Plain, _) => format!("@{id}"),
+            // Nobody knows it by its id, and the id is all that the configuration has.
+            (Self::Plain, true) => format!("the user group {id}"),
+            (Self::Plain, false) => format!("@{id}"),
         };
         match who {
             [] => "nobody (no one is configured)".to_owned(),

@@ -384,7 +384,7 @@ async fn who_may_not_is_refused_with_the_sentence_of_slack_and_it_is_journaled()
     let (status, body) = stage.press(&dan, &approve(&plan)).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(
-        body.contains("You may not decide this here. @S0APPROVERS may."),
+        body.contains("You may not decide this here. The user group S0APPROVERS may."),
         "{body}"
     );
     let ben = stage.sign_in("ben").await;
