@@ -802,3 +802,22 @@ async fn a_deployment_that_has_left_the_store_is_shown_from_its_archive() {
         assert_eq!(status, StatusCode::NOT_FOUND, "{unknown}");
     }
 }
+
+#[tokio::test]
+async fn the_list_stands_above_its_question_and_what_it_warns_of_names_people_and_links() {
+    let stage = Stage::new();
+    let plan = plan("Stop the form from submitting twice");
+    let change = "@U0BEN pushed to it, see https://github.com/acme/web/pull/7.";
+    let data = json!({ "plan": plan, "digest": plan.digest(), "changes": [change], "dismissed": [], "foreign": [], "approvals": 1 });
+    let question = asked("approve_point_of_no_return/1", data, &["approve"]);
+    stage
+        .journal("web-1", 5, vec![stage.started("web", "U0ANA"), question])
+        .await;
+    for path in ["/", "/deployments/web-1"] {
+        let page = stage.page(path).await;
+        let (list, question) = (page.find("<caption>Pull requests"), page.find("class=\"question\""));
+        assert!(list.is_some() && list < question, "{page}");
+        let link = "<a href=\"https://github.com/acme/web/pull/7\">github.com/acme/web/pull/7</a>.";
+        assert!(page.contains(&format!("ben pushed to it, see {link}")), "{page}");
+    }
+}
