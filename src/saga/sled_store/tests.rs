@@ -458,6 +458,19 @@ async fn a_probe_writes_durably_and_leaves_nothing_but_its_key() {
 }
 
 #[tokio::test]
+async fn probes_do_not_make_the_store_grow() {
+    let dir = filled(3).await;
+    let store = SledStore::open(dir.path()).unwrap();
+    let size = || fs::metadata(dir.path().join("sled/db")).unwrap().len();
+    let before = size();
+    for second in 0..300 {
+        let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
+        probe(&store, at).await.unwrap();
+    }
+    assert!(size() < before + 1024 * 1024, "{before} bytes became {}", size());
+}
+
+#[tokio::test]
 async fn a_journal_stays_where_its_recorder_can_not_be_archived() {
     let dir = filled(3).await;
     // Something else has its place.
