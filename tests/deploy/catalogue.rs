@@ -594,6 +594,12 @@ fn words_and_places(catalogue: &mut Catalogue) {
         catalogue.line("", text::lasting(Duration::from_secs(seconds)));
     }
     catalogue.says("between", text::between(at(0), at(90)));
+    catalogue.says("of_all", text::of_all(Duration::from_secs(3725)));
+    catalogue.says("SLACK_NOT_READY", text::SLACK_NOT_READY);
+    catalogue.says(
+        "store_not_ready",
+        text::store_not_ready("nothing was written within 5 s"),
+    );
     catalogue.name("more");
     catalogue.line("", text::more(3, ""));
     catalogue.line("", text::more(3, "in the thread"));
@@ -780,6 +786,7 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     catalogue.line("open", text::deploy_pr(&open));
     catalogue.line("none", text::deploy_pr(&view));
     catalogue.says("untick", text::untick(&ben(), at(5)));
+    catalogue.says("ticked", text::ticked(&ben(), at(5), Medium::Plain));
     catalogue.name("decided");
     for choice in choices.iter().chain(&[choice::EXPIRE, choice::DONE]) {
         for by in [ben(), Actor::Shipmate] {

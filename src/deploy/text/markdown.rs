@@ -117,8 +117,10 @@ mod tests {
 
     #[test]
     fn where_nothing_is_marked_up_a_link_is_its_label_and_its_address() {
-        let comment = r"Shipped in [v1\.4 \[rc\]](https://github.com/acme/web/releases/tag/v1.4), not in [this](javascript:x).";
-        let expected = "Shipped in v1.4 [rc] (https://github.com/acme/web/releases/tag/v1.4), not in [this](javascript:x).";
+        let comment =
+            r"Shipped in [v1\.4 \[rc\]](https://github.com/acme/web/releases/tag/v1.4), not in [this](javascript:x).";
+        let expected =
+            "Shipped in v1.4 [rc] (https://github.com/acme/web/releases/tag/v1.4), not in [this](javascript:x).";
         assert_eq!(plain(comment), expected);
     }
 }
