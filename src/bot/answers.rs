@@ -6,17 +6,21 @@ use serde_json::{Value, json};
 use super::cards;
 use crate::config::Project;
 use crate::deploy::begin::Wish;
+use crate::deploy::decide::LONGEST_REASON;
 use crate::deploy::lock::Obstacle;
 use crate::deploy::text;
 use crate::deploy::view::View;
 use crate::slack::Content;
 use crate::slack::kit::{self, Style};
-use crate::slack::text::escape;
+use crate::slack::text::{escape, truncate};
 
 /// Opens the start dialogue: carries nothing, or the wish that was refused.
 pub const START: &str = "start";
 /// Joins the queue with the wish that was refused.
 pub const QUEUE: &str = "queue";
+
+/// Aborts: below what would be undone.
+pub const ABORT_NOW: &str = "abort_now";
 
 /// A longer value is cut off by Slack's limit and could not be read back; such a wish is typed again.
 const LONGEST_VALUE: usize = 1900;
@@ -96,6 +100,18 @@ pub fn runs(view: &View, obstacles: &[Obstacle], line: usize, now: DateTime<Utc>
         content.blocks.push(kit::context(&notes.join(" ")));
     }
     content
+}
+
+/// What an abort would undo, and the button that does it with the reason that was typed.
+pub fn would_undo(view: &View, reason: Option<String>) -> Content {
+    let reason = reason.map(|reason| {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+        truncate(&reason, LONGEST_REASON)
+    });
+    let value = json!({ "d": view.id, "reason": reason }).to_string();
+    let lines = text::undone_by(text::WOULD_UNDO, view, text::Medium::Slack);
+    let button = kit::button(text::ABORT, ABORT_NOW, &value, Style::Danger);
+    with_buttons(lines.join("\n"), vec![button])
 }
 
 /// What would ship, what keeps it from starting, and the button that starts it with a list to choose from.

@@ -9,7 +9,7 @@ use super::home::holders;
 use crate::config::Project;
 use crate::deploy::notes;
 use crate::deploy::progress::Progress;
-use crate::deploy::text::{self, Medium};
+use crate::deploy::text::{self, Medium, dialogue as words};
 use crate::deploy::train::{Car, Merged, Plan, Shipped};
 use crate::deploy::view::{CarState, CarView, Decision, Nudge, Question, QuestionKind, Stand, State, StepView, View};
 use crate::deploy::{Item, Ticked, choice};
@@ -51,7 +51,7 @@ pub fn messages(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Mes
 fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Message> {
     let mut messages = vec![Message {
         slot: CARD.to_owned(),
-        content: card(view, now),
+        content: card(view, now, Place::Channel),
     }];
     messages.extend(view.queued.map(|since| Message {
         slot: "from_queue".to_owned(),
@@ -88,8 +88,17 @@ fn everything(view: &View, now: DateTime<Utc>, audience: &Audience) -> Vec<Messa
     messages
 }
 
+/// Where a card stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the channel, above the thread with the buttons.
+    Channel,
+    /// In an answer to one person, which has them itself.
+    Answer,
+}
+
 /// The live card.
-fn card(view: &View, now: DateTime<Utc>) -> Content {
+fn card(view: &View, now: DateTime<Utc>, place: Place) -> Content {
     let (emoji, word) = text::state(view.state);
     let now = text::now(view, now, Medium::Slack);
     let mut blocks = vec![
@@ -120,11 +129,16 @@ fn card(view: &View, now: DateTime<Utc>) -> Content {
     if let Some(passed) = &view.passed {
         blocks.push(kit::section(&text::passed(view, passed, Medium::Slack)));
     }
-    blocks.push(kit::context(&facts(view)));
+    let asks = view.questions.iter().any(|question| !question.choices.is_empty());
+    let facts = match place {
+        Place::Channel if asks => format!("{} · {}", text::facts(view), text::IN_THE_THREAD),
+        Place::Channel | Place::Answer => text::facts(view),
+    };
+    blocks.push(kit::context(&facts));
     let mut controls = Vec::new();
     if view.can_abort() {
         let value = json!({ "d": view.id }).to_string();
-        controls.push(kit::button("Abort", "abort", &value, Style::Danger));
+        controls.push(kit::button(text::ABORT, "abort", &value, Style::Danger));
     }
     controls.extend(link_buttons(view));
     if !controls.is_empty() {
@@ -141,9 +155,9 @@ fn link_buttons(view: &View) -> Vec<Value> {
     let deploy_pr = view.deploy_pr.as_ref().map(|pr| pr.url.as_str());
     let release = view.release.as_ref().map(|release| release.url.as_str());
     let pages = [
-        ("Deploy PR", "open_deploy_pr", deploy_pr),
-        ("Actions run", "open_run", view.run_url.as_deref()),
-        ("Release", "open_release", release),
+        (words::DEPLOY_PR, "open_deploy_pr", deploy_pr),
+        (words::ACTIONS_RUN, "open_run", view.run_url.as_deref()),
+        (words::RELEASE, "open_release", release),
     ];
     let button = |(label, action, url): (_, _, Option<&str>)| Some(kit::link_button(label, action, url?));
     pages.into_iter().filter_map(button).collect()
@@ -153,13 +167,14 @@ fn phase_line(phase: &crate::deploy::view::PhaseView) -> String {
     let (emoji, word) = text::stand(phase.state);
     let took = match (phase.started_at, phase.ended_at) {
         (Some(from), Some(to)) => format!(" · {}", text::between(from, to)),
-        _ => String::new(),
+        (Some(from), None) => format!(" · {}", text::since(from, Medium::Slack)),
+        (None, _) => String::new(),
     };
     let title = phase.phase.title();
     let busy = phase.steps.iter().find(|step| {
         !matches!(
             step.state,
-            Stand::Pending | Stand::Done | Stand::Skipped | Stand::Undone
+            Stand::Pending | Stand::Done | Stand::Skipped | Stand::Undone | Stand::Stopped
         )
     });
     let detail = busy.map(|step| format!(" · {}", step_detail(step))).unwrap_or_default();
@@ -187,25 +202,6 @@ pub fn car_line(view: &CarView) -> String {
     format!("{emoji} {}{word}", text::car(&view.car, Medium::Slack))
 }
 
-fn facts(view: &View) -> String {
-    let mut facts = vec![
-        format!("`{}`", escape(&view.id)),
-        escape(&view.repo),
-        format!(
-            "started by {} {}",
-            Medium::Slack.person(&view.started_by),
-            Medium::Slack.time(view.started_at)
-        ),
-    ];
-    if let Some(branch) = &view.branch {
-        facts.push(format!("`{}` → `{}`", escape(branch), escape(&view.base)));
-    }
-    if let Some(ended) = view.ended_at {
-        facts.push(format!("took {}", text::between(view.started_at, ended)));
-    }
-    facts.join(" · ")
-}
-
 /// What a question says, open or answered.
 fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
     match kind {
@@ -228,9 +224,11 @@ fn body(view: &View, kind: &QuestionKind) -> Vec<Value> {
             blocks.push(kit::context(&text::from_here_on(digest, Medium::Slack)));
             blocks
         }
-        QuestionKind::Attention { error, .. } => {
+        QuestionKind::Attention { step, error } => {
             let error = text::explained(view, &truncate(error, 2000), Medium::Slack);
-            vec![kit::section(&format!("⚠️ {}", text::capitalised(&error)))]
+            let failed = text::failed_checks(view, step.as_deref(), Medium::Slack);
+            let lines = std::iter::once(format!("⚠️ {}", text::capitalised(&error))).chain(failed);
+            kit::lines(&lines.collect::<Vec<_>>())
         }
         QuestionKind::Checklist { .. } => Vec::new(),
         QuestionKind::Issues { issues, comment } => {
@@ -298,9 +296,12 @@ fn asked(view: &View, question: &Question, now: DateTime<Utc>) -> Content {
             blocks.push(checklist_row(view, index, item));
         }
     }
-    blocks = kit::capped(blocks, "… the rest is on the dashboard.");
-    blocks.truncate(kit::BLOCKS - 2);
+    blocks = kit::capped(blocks, words::ON_THE_DASHBOARD);
+    blocks.truncate(kit::BLOCKS - 3);
     let failed = matches!(question.kind, QuestionKind::Attention { .. });
+    if failed {
+        blocks.push(kit::context(&text::choices_explained(question, Medium::Slack)));
+    }
     blocks.push(kit::context(&match failed {
         true => text::to_choose(view, question, now),
         false => waits.clone(),
@@ -322,7 +323,7 @@ fn asked(view: &View, question: &Question, now: DateTime<Utc>) -> Content {
 }
 
 fn checklist_row(view: &View, index: usize, item: &Item) -> Value {
-    let option = json!({ "text": { "type": "plain_text", "text": "Done" }, "value": index.to_string() });
+    let option = json!({ "text": { "type": "plain_text", "text": words::DONE }, "value": index.to_string() });
     let mut boxes = json!({
         "type": "checkboxes",
         "action_id": format!("tick/{index}/{}", view.id),
@@ -369,7 +370,7 @@ fn buttons(view: &View, question: &Question) -> Vec<Value> {
     );
     if before_the_merges {
         let value = json!({ "d": view.id }).to_string();
-        buttons.push(kit::button("Abort", "abort", &value, Style::Danger));
+        buttons.push(kit::button(text::ABORT, "abort", &value, Style::Danger));
     }
     buttons
 }
@@ -387,7 +388,7 @@ fn closed(kind: &QuestionKind, view: &View, sentence: &str) -> Content {
     if let QuestionKind::Checklist { items } = kind {
         blocks.extend(kit::lines(&items.iter().map(text::item).collect::<Vec<_>>()));
     }
-    blocks = kit::capped(blocks, "… the rest is on the dashboard.");
+    blocks = kit::capped(blocks, words::ON_THE_DASHBOARD);
     blocks.truncate(kit::BLOCKS - 1);
     blocks.push(kit::context(sentence));
     Content {
@@ -408,37 +409,41 @@ fn outcome(view: &View, now: DateTime<Utc>) -> Content {
         lines.extend(done.iter().take(LIST).map(|car| car_line(car)));
         lines.extend(rest.iter().take(LIST).map(|car| car_line(car)));
         lines.extend(text::deploy_pr(view));
-        lines.extend(text::on_the_branch_only(view, Medium::Slack));
     }
     if !view.receipt.is_empty() {
         lines.push(text::RECEIPT.to_owned());
-        let line = |line: &crate::deploy::view::ReceiptLine| match line.ok {
-            true => format!("✅ {}", escape(&line.text)),
-            false => format!("⚠️ {}", escape(&line.text)),
-        };
-        lines.extend(view.receipt.iter().map(line));
+        lines.extend(view.receipt.iter().map(|line| text::receipt_line(line, Medium::Slack)));
     }
     Content {
         text: head,
-        blocks: kit::capped(kit::lines(&lines), "… the rest is on the dashboard."),
+        blocks: kit::capped(kit::lines(&lines), words::ON_THE_DASHBOARD),
     }
 }
 
 /// A deployment to one person alone: the card, with the buttons that apply now.
 pub fn status(view: &View, now: DateTime<Utc>) -> Content {
-    let mut content = card(view, now);
+    let mut content = card(view, now, Place::Answer);
+    let mut primary = false;
     for question in &view.questions {
-        let buttons: Vec<Value> = buttons(view, question)
+        let mut buttons: Vec<Value> = buttons(view, question)
             .into_iter()
             .filter(|button| button["action_id"] != "abort")
             .collect();
+        // One message has one button to press: that of the first question.
+        for button in buttons.iter_mut().filter(|button| button["style"] == "primary") {
+            if std::mem::replace(&mut primary, true)
+                && let Some(button) = button.as_object_mut()
+            {
+                button.remove("style");
+            }
+        }
         if !buttons.is_empty() {
             let headline = escape(&text::headline(view, &question.kind));
             content.blocks.push(kit::section(&format!("*{headline}*")));
             content.blocks.push(kit::actions(buttons));
         }
     }
-    content.blocks = kit::capped(content.blocks, "… the rest is in the thread.");
+    content.blocks = kit::capped(content.blocks, words::REST_IN_THE_THREAD);
     content
 }
 

@@ -528,7 +528,7 @@ mod tests {
                 (Ok(command), Some(first)) => {
                     prop_assert!(WORDS.iter().any(|known| known.word == first), "{:?}", command);
                     if let Command::Start(wish) | Command::Plan(wish) = command {
-                        prop_assert!(wish.override_reason.is_none_or(|reason| !reason.is_empty()));
+                        prop_assert!(wish.wish.override_reason.is_none_or(|reason| !reason.is_empty()));
                     }
                 }
                 (Ok(command), None) => prop_assert!(false, "{:?}", command),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::modals::{self, Context};
 use super::{Asked, Bot, Told, answers, home, told};
 use crate::deploy::begin::Wish;
-use crate::deploy::decide::{About, Refusal};
+use crate::deploy::decide::About;
 use crate::deploy::view::{QuestionKind, View};
 use crate::deploy::{Tick, choice, text};
 use crate::saga::Actor;
@@ -24,6 +24,9 @@ pub struct Click {
     /// The plan that the person saw.
     #[serde(default)]
     pub digest: Option<String>,
+    /// Why, in their words: typed before the button was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Bot {
@@ -45,6 +48,7 @@ impl Bot {
             // Links: Slack tells us, too.
             (open, _) if open.starts_with("open_") => Ok(Told::Nothing),
             ("abort", Some(click)) => self.ask_to_abort(&click, &action).await,
+            (answers::ABORT_NOW, Some(click)) => self.abort_now(&click, &action).await,
             (id, Some(click)) => match id.strip_prefix("decide/") {
                 Some(choice::EDIT) => self.edit(&click, &action).await,
                 Some(chosen) => self.decide(&click, chosen, &action.user, &action.id).await,
@@ -101,6 +105,16 @@ impl Bot {
         let Some(QuestionKind::ConfirmPrList { plan }) = question.map(|question| &question.kind) else {
             return Ok(Told::Privately(text::stale_button()));
         };
+        let about = About {
+            deployment: &click.deployment,
+            key: &click.key,
+            digest: None,
+            reason: None,
+            by: &Actor::Slack(action.user.clone()),
+        };
+        if let refused @ Told::Privately(_) = told(self.0.desk.may_decide(&about, choice::EDIT).await)? {
+            return Ok(refused);
+        }
         let context = Context {
             deployment: click.deployment.clone(),
             key: click.key.clone(),
@@ -110,14 +124,25 @@ impl Bot {
     }
 
     async fn ask_to_abort(&self, click: &Click, action: &Action) -> Result<Told, String> {
+        let by = Actor::Slack(action.user.clone());
+        match self.0.desk.may_abort(&click.deployment, &by).await {
+            Ok(view) => self.open(&action.trigger_id, &action.response_url, modals::abort(&view)),
+            Err(why) => return told(Err(why)),
+        }
+        Ok(Told::Nothing)
+    }
+
+    /// The button below what an abort would undo.
+    async fn abort_now(&self, click: &Click, action: &Action) -> Result<Told, String> {
         let Some(view) = self.find(&click.deployment)? else {
             return Ok(Told::Privately(text::stale_button()));
         };
-        if let Some(why) = view.too_late() {
-            return Ok(Told::Privately(text::refused(&Refusal::TooLate(why))));
-        }
-        self.open(&action.trigger_id, &action.response_url, modals::abort(&view));
-        Ok(Told::Nothing)
+        let reason = click.reason.clone();
+        let aborted = self.abort(&click.deployment, &action.user, reason, &action.id).await?;
+        Ok(match aborted {
+            Told::Nothing => Told::Instead(text::undoing(&view)),
+            refused => refused,
+        })
     }
 
     /// Opens a modal after the acknowledgement; a trigger lives three seconds.
@@ -170,7 +195,7 @@ impl Bot {
                     .await?
                 {
                     Told::Nothing => Ok(Ack::Empty),
-                    Told::Privately(content) => Ok(complaint("reason", &plain(&content.text))),
+                    Told::Privately(content) | Told::Instead(content) => Ok(complaint("reason", &plain(&content.text))),
                 }
             }
             _ => Ok(Ack::Empty),
@@ -179,7 +204,7 @@ impl Bot {
 
     async fn started(&self, submission: &Submission) -> Result<Ack, String> {
         let Some(project) = self.0.config.project(&submission.private_metadata).cloned() else {
-            return Ok(complaint(modals::BUMP, "This project is no longer configured."));
+            return Ok(complaint(modals::BUMP, text::dialogue::PROJECT_GONE));
         };
         let wish = match modals::wished(&submission.values) {
             Ok(wish) => wish,
@@ -191,7 +216,7 @@ impl Bot {
         };
         match self.start(&project, wish, asked).await? {
             Told::Nothing => Ok(Ack::Empty),
-            Told::Privately(content) => Ok(complaint(modals::BUMP, &plain(&content.text))),
+            Told::Privately(content) | Told::Instead(content) => Ok(complaint(modals::BUMP, &plain(&content.text))),
         }
     }
 
@@ -210,7 +235,7 @@ impl Bot {
         let decided = self.0.desk.edit(about, &selection, self.once(&submission.id)).await;
         match told(decided)? {
             Told::Nothing => Ok(Ack::Empty),
-            Told::Privately(content) => Ok(complaint("order", &plain(&content.text))),
+            Told::Privately(content) | Told::Instead(content) => Ok(complaint("order", &plain(&content.text))),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::slots::Slots;
 use super::{Bot, cards};
-use crate::deploy::text::{self, Medium, home as words};
+use crate::deploy::text::{self, Fate, Medium, home as words};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::saga::Actor;
 use crate::slack::kit::{self, Style};
@@ -99,7 +99,10 @@ impl Home<'_> {
             let cars = view.cars.iter().filter(|car| mine(&car.car.author));
             lines.extend(cars.map(|car| format!("{} · {}", cards::car_line(car), self.title(view))));
             let out = view.excluded.iter().filter(|out| mine(&out.author));
-            lines.extend(out.map(|out| format!("⏭️ {} · {}", text::excluded(out, Medium::Slack), self.title(view))));
+            lines.extend(out.map(|out| {
+                let head = text::fate(Fate::LeftOut, view);
+                format!("{head} {} · {}", text::excluded(out, Medium::Slack), self.title(view))
+            }));
         }
         lines
     }
@@ -124,10 +127,10 @@ pub fn holders(view: &View, question: &Question) -> Vec<String> {
     match question.kind {
         QuestionKind::ConfirmPrList { .. } => permissions.start.clone(),
         QuestionKind::Checklist { .. } => crate::deploy::decide::tickers(permissions),
-        QuestionKind::Approve { .. }
-        | QuestionKind::Attention { .. }
-        | QuestionKind::Issues { .. }
-        | QuestionKind::Unmerged { .. } => permissions.approve.clone(),
+        QuestionKind::Approve { .. } => view.approvers(),
+        QuestionKind::Attention { .. } | QuestionKind::Issues { .. } | QuestionKind::Unmerged { .. } => {
+            permissions.approve.clone()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -84,6 +85,8 @@ enum Told {
     Nothing,
     /// To them alone.
     Privately(Content),
+    /// To them alone, instead of what they clicked on.
+    Instead(Content),
 }
 
 impl Bot {
@@ -136,7 +139,7 @@ impl Bot {
             }
             Ok(Command::Start(named)) => self.start(project, named.wish, asked).await?,
             Ok(Command::Plan(named)) => self.plan(project, named.wish, &typed)?,
-            Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason, &typed.id).await?,
+            Ok(Command::Abort { reason }) => self.abort_running(project, &typed.user, reason).await?,
             Ok(Command::Retry) => self.retry(project, &typed).await?,
             Ok(Command::Nudge) => self.nudge(project, asked).await?,
             Ok(Command::Notes) => self.notes(project)?,
@@ -151,7 +154,7 @@ impl Bot {
         };
         Ok(match told {
             Told::Nothing => Ack::Empty,
-            Told::Privately(content) => Ack::Ephemeral(content),
+            Told::Privately(content) | Told::Instead(content) => Ack::Ephemeral(content),
         })
     }
 
@@ -275,28 +278,25 @@ impl Bot {
 
     async fn whoami(&self, project: &Project, user: &str) -> Told {
         let permissions = &project.permissions;
-        let mut may = Vec::new();
-        for (what, holders) in [
-            (&["start", "confirm the list"][..], &permissions.start),
-            (&["approve"], &permissions.approve),
-            (&["abort"], &permissions.abort),
-            (&["override locks and freezes"], &permissions.r#override),
-        ] {
-            if self.0.desk.people().among(user, holders).await {
-                may.extend(what.iter().map(|&what| what.to_owned()));
-            }
-        }
+        let rights = [
+            (&text::RIGHTS[..2], &permissions.start),
+            (&text::RIGHTS[2..3], &permissions.approve),
+            (&text::RIGHTS[3..4], &permissions.abort),
+            (&text::RIGHTS[4..], &permissions.r#override),
+        ];
+        // At once: one after the other, a Slack that doesn't tell would cost the acknowledgement.
+        let people = self.0.desk.people();
+        let held = join_all(rights.map(|(_, holders)| people.among(user, holders))).await;
+        let held = rights.iter().zip(held).filter(|(_, holds)| *holds);
+        let may: Vec<String> = held
+            .flat_map(|((what, _), _)| what.iter().map(|&what| what.to_owned()))
+            .collect();
         let login = self.0.config.people.get(user).map(String::as_str);
         Told::Privately(text::whoami(user, login, &may))
     }
 
-    async fn abort_running(
-        &self,
-        project: &Project,
-        user: &str,
-        reason: Option<String>,
-        id: &str,
-    ) -> Result<Told, String> {
+    /// What would be undone, with the button that does it: nothing is undone that wasn't shown before.
+    async fn abort_running(&self, project: &Project, user: &str, reason: Option<String>) -> Result<Told, String> {
         let running = self
             .engine()
             .running(&project.name)
@@ -304,11 +304,15 @@ impl Bot {
         let Some(journal) = running else {
             return Ok(Told::Privately(text::nothing_runs(project)));
         };
-        let before = View::of(journal.id(), &journal.history());
-        Ok(match self.abort(journal.id(), user, reason, id).await? {
-            Told::Nothing => Told::Privately(text::undoing(&before)),
-            refused @ Told::Privately(_) => refused,
-        })
+        match self
+            .0
+            .desk
+            .may_abort(journal.id(), &Actor::Slack(user.to_owned()))
+            .await
+        {
+            Ok(view) => Ok(Told::Privately(answers::would_undo(&view, reason))),
+            Err(why) => told(Err(why)),
+        }
     }
 
     async fn abort(&self, deployment: &str, user: &str, reason: Option<String>, id: &str) -> Result<Told, String> {
@@ -336,6 +340,7 @@ impl Bot {
                     deployment: journal.id().to_owned(),
                     key,
                     digest: None,
+                    reason: None,
                 };
                 self.decide(&click, choice, &typed.user, &typed.id).await
             }
@@ -351,11 +356,15 @@ impl Bot {
     }
 
     async fn tell(&self, response_url: &str, content: Content) {
+        self.respond(response_url, Respond::Ephemeral, content).await;
+    }
+
+    async fn respond(&self, response_url: &str, how: Respond, content: Content) {
         // A click in the Home has none, and the Home itself shows what came of it.
         if response_url.is_empty() {
             return;
         }
-        if let Err(error) = self.0.slack.respond(response_url, Respond::Ephemeral, content).await {
+        if let Err(error) = self.0.slack.respond(response_url, how, content).await {
             tracing::warn!(%error, "an answer did not reach its person");
         }
     }
@@ -389,10 +398,13 @@ impl Handler for Bot {
             Inbound::Command(command) => self.command(command).await,
             Inbound::Action(action) => {
                 let url = action.response_url.clone();
-                if let Told::Privately(content) = self.action(action).await? {
-                    let bot = self.clone();
-                    tokio::spawn(async move { bot.tell(&url, content).await });
-                }
+                let (how, content) = match self.action(action).await? {
+                    Told::Nothing => return Ok(Ack::Empty),
+                    Told::Privately(content) => (Respond::Ephemeral, content),
+                    Told::Instead(content) => (Respond::Replace, content),
+                };
+                let bot = self.clone();
+                tokio::spawn(async move { bot.respond(&url, how, content).await });
                 Ok(Ack::Empty)
             }
             Inbound::Submission(submission) => self.submission(submission).await,

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::command::listed_numbers;
 use crate::config::{self, Project};
 use crate::deploy::begin::Wish;
+use crate::deploy::decide::LONGEST_REASON;
 use crate::deploy::lock::Obstacle;
-use crate::deploy::text::{self, Medium};
+use crate::deploy::text::{self, Medium, dialogue as words};
 use crate::deploy::train::{Car, Plan, Reason, Selection};
 use crate::deploy::version::Bump;
 use crate::deploy::view::View;
@@ -47,7 +48,7 @@ fn modal(callback: &str, title: &str, submit: &str, context: &Context, blocks: V
         "private_metadata": json!(context).to_string(),
         "title": { "type": "plain_text", "text": truncate(title, 24) },
         "submit": { "type": "plain_text", "text": truncate(submit, 24) },
-        "close": { "type": "plain_text", "text": "Back" },
+        "close": { "type": "plain_text", "text": words::BACK },
         "blocks": blocks.into_iter().take(100).collect::<Vec<_>>(),
     })
 }
@@ -67,9 +68,7 @@ pub fn edit(context: &Context, plan: &Plan) -> Value {
             false,
         ));
     }
-    let mut blocks = vec![kit::section(
-        "Tick the pull requests that ride. The list is rehearsed again before you confirm it.",
-    )];
+    let mut blocks = vec![kit::section(words::TICK)];
     for (index, group) in rows.chunks(GROUP).take(OFFERED / GROUP).enumerate() {
         let option = |(number, text, _): &(u64, String, bool)| {
             json!({
@@ -96,15 +95,15 @@ pub fn edit(context: &Context, plan: &Plan) -> Value {
         "type": "input",
         "optional": true,
         "block_id": "order",
-        "label": { "type": "plain_text", "text": "Order" },
-        "hint": { "type": "plain_text", "text": "Numbers in the order of merging; those you leave out follow." },
+        "label": { "type": "plain_text", "text": words::ORDER.0 },
+        "hint": { "type": "plain_text", "text": words::ORDER.1 },
         "element": {
             "type": "plain_text_input",
             "action_id": "order",
             "initial_value": truncate(&order.join(", "), 3000),
         },
     }));
-    modal(EDIT, "Edit the list", "Rehearse", context, blocks)
+    modal(EDIT, words::EDIT, words::REHEARSE, context, blocks)
 }
 
 /// The version's choice in the start dialogue that needs a number beside it.
@@ -146,8 +145,8 @@ pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[O
     if !obstacles.is_empty() {
         let mut reason = input(
             "override",
-            "Reason to start all the same",
-            "Everybody reads it on the card.",
+            words::OVERRIDE.0,
+            words::OVERRIDE.1,
             typed("override", wish.override_reason.clone()),
         );
         reason["optional"] = json!(false);
@@ -157,9 +156,9 @@ pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[O
         "type": "modal",
         "callback_id": START,
         "private_metadata": project.name,
-        "title": { "type": "plain_text", "text": truncate(&format!("Deploy {}", project.name), 24) },
-        "submit": { "type": "plain_text", "text": "Start" },
-        "close": { "type": "plain_text", "text": "Back" },
+        "title": { "type": "plain_text", "text": truncate(&words::deploy(project), 24) },
+        "submit": { "type": "plain_text", "text": words::START },
+        "close": { "type": "plain_text", "text": words::BACK },
         "blocks": blocks,
     })
 }
@@ -167,14 +166,14 @@ pub fn start(project: &Project, wish: &Wish, plan: Option<&Plan>, obstacles: &[O
 fn version_fields(project: &Project, wish: &Wish) -> [Value; 2] {
     let option = |value: &str, label: &str| json!({ "text": { "type": "plain_text", "text": label }, "value": value });
     let mut options = vec![
-        option("patch", "Patch, such as 1.2.3 → 1.2.4"),
-        option("minor", "Minor, such as 1.2.3 → 1.3.0"),
-        option("major", "Major, such as 1.2.3 → 2.0.0"),
+        option("patch", words::PATCH),
+        option("minor", words::MINOR),
+        option("major", words::MAJOR),
     ];
     if project.bump == config::Bump::Calendar {
-        options.push(option("calendar", "Calendar: the date"));
+        options.push(option("calendar", words::CALENDAR));
     }
-    options.push(option(EXPLICIT, "Exactly this one:"));
+    options.push(option(EXPLICIT, words::EXACTLY));
     let chosen = match wish.bump.clone().unwrap_or(Bump::By(project.bump)) {
         Bump::By(config::Bump::Patch) => "patch",
         Bump::By(config::Bump::Minor) => "minor",
@@ -195,13 +194,13 @@ fn version_fields(project: &Project, wish: &Wish) -> [Value; 2] {
         json!({
             "type": "input",
             "block_id": BUMP,
-            "label": { "type": "plain_text", "text": "Version" },
+            "label": { "type": "plain_text", "text": words::VERSION },
             "element": menu,
         }),
         input(
             "version",
-            "Exact version",
-            "Only for \"Exactly this one\": X.Y.Z, higher than now.",
+            words::EXACT_VERSION.0,
+            words::EXACT_VERSION.1,
             typed("version", exactly),
         ),
     ]
@@ -228,14 +227,13 @@ fn leave_out_menu(plan: &Plan, selection: &Selection) -> Option<Value> {
     let mut menu = json!({
         "type": "multi_static_select",
         "action_id": "leave_out",
-        "placeholder": { "type": "plain_text", "text": "Everything rides" },
+        "placeholder": { "type": "plain_text", "text": words::EVERYTHING },
         "options": rows.iter().map(option).collect::<Vec<_>>(),
     });
     if !left_out.is_empty() {
         menu["initial_options"] = json!(left_out);
     }
-    let hint = "From the last dry run. You confirm the list before anything is touched.";
-    Some(input("leave_out", "Leave out", hint, menu))
+    Some(input("leave_out", words::LEAVE_OUT, words::FROM_THE_DRY_RUN, menu))
 }
 
 fn number_fields(selection: &Selection) -> Vec<Value> {
@@ -246,14 +244,14 @@ fn number_fields(selection: &Selection) -> Vec<Value> {
     vec![
         input(
             "only",
-            "Only these",
-            "Numbers such as #12, #15. Empty: everything that is approved.",
+            words::ONLY.0,
+            words::ONLY.1,
             typed("only", listed(&selection.only)),
         ),
         input(
             "leave_out",
-            "Leave out",
-            "Numbers such as #12, #15.",
+            words::LEAVE_OUT,
+            words::NUMBERS,
             typed("leave_out", listed(&selection.exclude)),
         ),
     ]
@@ -273,13 +271,12 @@ pub fn wished(values: &BTreeMap<String, Vec<String>>) -> Result<Wish, (String, S
     let bump = match (text(BUMP).as_deref(), text("version")) {
         (Some(EXPLICIT), Some(version)) => match version.parse() {
             Ok(Bump::To(version)) => Some(Bump::To(version)),
-            Ok(Bump::By(_)) => return Err(at("version", format!("{version} is no version such as 1.4.0."))),
+            Ok(Bump::By(_)) => return Err(at("version", words::no_version(&version))),
             Err(why) => return Err(at("version", format!("{why}."))),
         },
-        (Some(EXPLICIT), None) => return Err(at("version", "Type the version, such as 1.4.0.".to_owned())),
+        (Some(EXPLICIT), None) => return Err(at("version", words::TYPE_VERSION.to_owned())),
         (_, Some(_)) => {
-            let why = "Choose \"Exactly this one\" above, or leave this empty.".to_owned();
-            return Err(at("version", why));
+            return Err(at("version", words::CHOOSE_EXACTLY.to_owned()));
         }
         (Some(part), None) => Some(part.parse().map_err(|why| at(BUMP, why))?),
         (None, None) => None,
@@ -310,10 +307,7 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
         .flat_map(|(_, numbers)| numbers.iter().filter_map(|number| number.parse().ok()))
         .collect();
     if ticked.is_empty() {
-        return Err((
-            "include_0".to_owned(),
-            "Tick at least one, or abort the deployment.".to_owned(),
-        ));
+        return Err(("include_0".to_owned(), words::TICK_ONE.to_owned()));
     }
     let mut only: Vec<u64> = Vec::new();
     let typed = values
@@ -327,7 +321,7 @@ pub fn edited(values: &BTreeMap<String, Vec<String>>) -> Result<Selection, (Stri
             Ok(number) if ticked.contains(&number) && !only.contains(&number) => only.push(number),
             Ok(_) => {}
             Err(_) => {
-                let complaint = format!("{} is no pull request number.", truncate(word, 40));
+                let complaint = words::no_number(&truncate(word, 40));
                 return Err(("order".to_owned(), complaint));
             }
         }
@@ -347,14 +341,14 @@ pub fn abort(view: &View) -> Value {
         "type": "input",
         "optional": true,
         "block_id": "reason",
-        "label": { "type": "plain_text", "text": "Reason" },
-        "element": { "type": "plain_text_input", "action_id": "reason", "max_length": 500 },
+        "label": { "type": "plain_text", "text": words::REASON },
+        "element": { "type": "plain_text_input", "action_id": "reason", "max_length": LONGEST_REASON },
     }));
     let context = Context {
         deployment: view.id.clone(),
         key: String::new(),
     };
-    modal(ABORT, "Abort and undo", "Abort", &context, blocks)
+    modal(ABORT, words::ABORT, text::ABORT, &context, blocks)
 }
 
 #[cfg(test)]

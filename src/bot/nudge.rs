@@ -14,7 +14,7 @@ use crate::saga::journal::AppendError;
 use crate::saga::store::StoreError;
 use crate::saga::{Actor, Event, History};
 
-/// Between two nudges of one deployment.
+/// Between two nudges about one question: what is asked next may be asked for at once.
 const GAP: TimeDelta = TimeDelta::minutes(10);
 
 /// Why nobody is nudged.
@@ -38,7 +38,8 @@ pub fn waits_for_people(view: &View) -> Option<String> {
 fn decide(id: &str, history: &History, by: Actor, now: DateTime<Utc>) -> Result<Event, NotNow> {
     let view = View::of(id, history);
     let key = waits_for_people(&view).ok_or(NotNow::NothingWaits)?;
-    match view.nudges.last().map(|nudge| nudge.at + GAP) {
+    let last = view.nudges.iter().rev().find(|nudge| nudge.about == key);
+    match last.map(|nudge| nudge.at + GAP) {
         Some(next) if now < next => Err(NotNow::Until(next)),
         _ => Ok(Event::Signalled {
             key,
@@ -83,5 +84,52 @@ impl Bot {
                 Err(error.to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::Record;
+
+    fn history(events: Vec<Event>) -> History {
+        let records = events.into_iter().enumerate().map(|(seq, event)| Record {
+            seq: seq as u64,
+            at: DateTime::UNIX_EPOCH,
+            event,
+        });
+        records.fold(History::default(), History::with)
+    }
+
+    fn failed(attempt: u32) -> [Event; 1] {
+        let key = format!("attention/wait_for_ci/{attempt}");
+        [Event::CheckpointOpened {
+            key,
+            data: json!({ "step": "wait_for_ci", "error": "checks failed" }),
+            choices: vec!["retry".to_owned()],
+            deadline: None,
+            on_expiry: None,
+            remind_after_s: None,
+        }]
+    }
+
+    #[test]
+    fn each_question_may_be_nudged_about() {
+        let ben = Actor::Slack("U0BEN".to_owned());
+        let now = DateTime::UNIX_EPOCH;
+        let mut events = failed(1).to_vec();
+        let nudge = |events: &[Event]| decide("web-1", &history(events.to_vec()), ben.clone(), now);
+        let first = nudge(&events).ok().expect("nobody has nudged");
+        events.push(first);
+        assert!(matches!(nudge(&events), Err(NotNow::Until(_))), "twice about the same");
+        events.push(Event::CheckpointDecided {
+            key: "attention/wait_for_ci/1".to_owned(),
+            choice: "retry".to_owned(),
+            by: ben.clone(),
+            payload: serde_json::Value::Null,
+        });
+        events.extend(failed(2));
+        let next = nudge(&events).ok();
+        assert!(matches!(next, Some(Event::Signalled { key, .. }) if key == "attention/wait_for_ci/2"));
     }
 }

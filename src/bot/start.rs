@@ -5,11 +5,11 @@ use super::queue::{self, Joined, PLACES, Waiting};
 use super::{Asked, Bot, Told, told};
 use crate::config::Project;
 use crate::deploy::begin::{NotBegun, Wish};
-use crate::deploy::lock::{self, Obstacles, Turn};
+use crate::deploy::lock::{self, Lock, Obstacles, Said, Turn};
 use crate::deploy::view::View;
 use crate::deploy::{permits, text};
 use crate::saga::Actor;
-use crate::slack::{Content, Post};
+use crate::slack::Content;
 
 impl Bot {
     /// What keeps a deployment of this project from being started now.
@@ -70,6 +70,12 @@ impl Bot {
             return Ok(refusal);
         }
         let obstacles = self.obstacles(project)?.all;
+        let permit = permits::to_override(&project.permissions);
+        if !obstacles.is_empty()
+            && let Some(refusal) = self.refusal(project, user, permit).await
+        {
+            return Ok(refusal);
+        }
         let plan = self.known_plan(&project.name);
         let modal = super::modals::start(project, wish, plan.as_deref(), &obstacles);
         self.open(trigger_id, response_url, modal);
@@ -90,7 +96,8 @@ impl Bot {
             Err(refusal) => return told(Err(refusal)),
         };
         if let Turn::Done(lock) = &turn {
-            self.say(project, text::now_locked(project, lock), &typed.response_url);
+            let content = text::now_locked(project, lock);
+            self.announce(project, lock, Said::Locked, content, &typed.response_url);
         }
         Ok(text::locked(&turn).map_or(Told::Nothing, Told::Privately))
     }
@@ -102,23 +109,19 @@ impl Bot {
             Err(refusal) => return told(Err(refusal)),
         };
         if let Turn::Done(lock) = &turn {
-            self.say(project, text::now_unlocked(project, lock, &by), &typed.response_url);
+            let content = text::now_unlocked(project, lock, &by);
+            self.announce(project, lock, Said::Unlocked, content, &typed.response_url);
         }
         Ok(text::locked(&turn).map_or(Told::Nothing, Told::Privately))
     }
 
     /// To everybody in the channel, after the acknowledgement; to its cause alone if that fails.
-    fn say(&self, project: &Project, content: Content, response_url: &str) {
-        let (bot, channel, url) = (self.clone(), project.channel.clone(), response_url.to_owned());
+    fn announce(&self, project: &Project, lock: &Lock, said: Said, content: Content, response_url: &str) {
+        let (bot, project, lock, url) = (self.clone(), project.clone(), lock.clone(), response_url.to_owned());
         tokio::spawn(async move {
-            let post = Post {
-                channel,
-                thread: None,
-                content: bot.0.audience.now().hushed(content.clone()),
-                metadata: None,
-            };
-            if let Err(error) = bot.0.slack.post(post).await {
-                tracing::warn!(%error, "a message did not reach its channel");
+            let hushed = bot.0.audience.now().hushed(content.clone());
+            let told = lock::announce(&*bot.0.slack, &project, &lock, said, hushed).await;
+            if told.is_err() {
                 bot.tell(&url, content).await;
             }
         });

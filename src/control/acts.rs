@@ -9,13 +9,13 @@ use super::{State, text};
 use crate::config::Project;
 use crate::deploy::begin::NotBegun;
 use crate::deploy::decide::{self, About};
-use crate::deploy::lock::Turn;
+use crate::deploy::lock::{self, Said, Turn};
 use crate::deploy::permits::Permit;
 use crate::deploy::text::{self as sentences, Medium};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::deploy::{Item, Request, Tick, choice};
 use crate::saga::{Actor, run};
-use crate::slack::{Content, Post};
+use crate::slack::Content;
 
 /// Why something wasn't done, in one sentence.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl State {
         let turn = self.desk.lock(project, &by, lock.reason, lasting, Vec::new()).await;
         let turn = turn.map_err(|why| self.refusal(project, &by, why))?;
         match &turn {
-            Turn::Done(lock) => self.say(project, sentences::now_locked(project, lock)),
+            Turn::Done(lock) => self.announce(project, lock, Said::Locked, sentences::now_locked(project, lock)),
             _ => return Err(Refusal::NotNow(text::not_locked(&turn))),
         }
         Ok(Answer {
@@ -153,7 +153,10 @@ impl State {
         let turn = self.desk.unlock(project, &by, Vec::new()).await;
         let turn = turn.map_err(|why| self.refusal(project, &by, why))?;
         match &turn {
-            Turn::Done(lock) => self.say(project, sentences::now_unlocked(project, lock, &by)),
+            Turn::Done(lock) => {
+                let content = sentences::now_unlocked(project, lock, &by);
+                self.announce(project, lock, Said::Unlocked, content);
+            }
             _ => return Err(Refusal::NotNow(text::not_locked(&turn))),
         }
         Ok(Answer {
@@ -163,19 +166,10 @@ impl State {
     }
 
     /// To the channel, should Slack be there.
-    fn say(&self, project: &Project, content: Content) {
-        let (slack, channel) = (self.slack.clone(), project.channel.clone());
-        tokio::spawn(async move {
-            let post = Post {
-                channel,
-                thread: None,
-                content,
-                metadata: None,
-            };
-            if let Err(error) = slack.post(post).await {
-                tracing::warn!(%error, "a message did not reach its channel");
-            }
-        });
+    fn announce(&self, project: &Project, lock: &lock::Lock, said: Said, content: Content) {
+        let (slack, project, lock) = (self.slack.clone(), project.clone(), lock.clone());
+        // What fails is logged there.
+        tokio::spawn(async move { lock::announce(&*slack, &project, &lock, said, content).await });
     }
 
     /// Tries again what failed.

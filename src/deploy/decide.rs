@@ -18,9 +18,13 @@ use crate::saga::journal::AppendError;
 use crate::saga::run::Undecidable;
 use crate::saga::store::{Op, StoreError};
 use crate::saga::{Actor, Engine, Event, Journal};
+use crate::slack::text::truncate;
 
 /// The checkpoint whose items people tick.
 const CHECKLIST: &str = "post_release_checklist";
+
+/// Characters of a reason: the card and the receipt repeat it, and what is longer belongs elsewhere. Also the dialogue's limit.
+pub const LONGEST_REASON: usize = 500;
 
 /// Where decisions are taken. Clones share it.
 #[derive(Clone)]
@@ -131,6 +135,29 @@ impl Desk {
         let project = self.config.project(&view.project);
         let project = project.ok_or_else(|| Refusal::ProjectGone(view.project.clone()))?;
         Ok((journal, view, project))
+    }
+
+    /// Whether this person may choose that: for dialogues, which nobody is to fill in for nothing.
+    ///
+    /// # Errors
+    /// Why not; it is noted in the journal.
+    pub async fn may_decide(&self, about: &About<'_>, chosen: &str) -> Result<(), Refusal> {
+        let (journal, view, project) = self.found(about.deployment)?;
+        self.permit(project, (&journal, &view), chosen, about).await
+    }
+
+    /// Whether this person may abort, and it isn't too late.
+    ///
+    /// # Errors
+    /// Why not; what they may not is noted in the journal.
+    pub async fn may_abort(&self, deployment: &str, by: &Actor) -> Result<View, Refusal> {
+        let (journal, view, project) = self.found(deployment)?;
+        self.permitted_about(&journal, by, permits::to_abort(&project.permissions))
+            .await?;
+        match view.too_late() {
+            Some(why) => Err(Refusal::TooLate(why)),
+            None => Ok(view),
+        }
     }
 
     /// Decides a checkpoint, if this person may and nobody was first. `also` goes into the same commit.
@@ -247,6 +274,7 @@ impl Desk {
         let (journal, _, project) = self.found(deployment)?;
         self.permitted_about(&journal, by, permits::to_abort(&project.permissions))
             .await?;
+        let reason = reason.map(|reason| truncate(&reason, LONGEST_REASON));
         match self.engine.abort(&journal, by.clone(), reason, also).await {
             Err(AppendError::Refused(why)) => Err(Refusal::TooLate(why)),
             Err(AppendError::Store(error)) => taken(error),

@@ -11,6 +11,7 @@ use serde_json::{Value, from_value, json};
 use crate::config::{Frozen, Project, frozen};
 use crate::saga::Actor;
 use crate::saga::store::{Op, Store, StoreError};
+use crate::slack::{self, Content, Metadata, Post, Slack};
 
 /// A project's lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,43 @@ pub enum Turn {
     Free,
     /// This very request was handled before.
     Seen,
+}
+
+/// Says to everybody in the project's channel that this lock was set or lifted.
+///
+/// # Errors
+/// If Slack doesn't take it.
+pub async fn announce(
+    slack: &dyn Slack,
+    project: &Project,
+    lock: &Lock,
+    said: Said,
+    content: Content,
+) -> slack::Result<()> {
+    let what = match said {
+        Said::Locked => "locked",
+        Said::Unlocked => "unlocked",
+    };
+    let post = Post {
+        channel: project.channel.clone(),
+        thread: None,
+        content,
+        metadata: Some(Metadata {
+            deployment: format!("lock/{}", project.name),
+            step_key: format!("{what}/{}", lock.at.timestamp_micros()),
+        }),
+    };
+    let told = slack.post(post).await.map(drop);
+    told.inspect_err(|error| tracing::warn!(%error, "a message did not reach its channel"))
+}
+
+/// What [`announce`] says of a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is set.
+    Locked,
+    /// It is lifted.
+    Unlocked,
 }
 
 /// `lock/…` is the engine's own, for what runs.

@@ -14,7 +14,7 @@ use super::progress::{Check, CheckState, Progress};
 use super::runbook::line_of;
 use super::stats::Stats;
 use super::train::{Excluded, Plan};
-use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, Stand, State, View};
+use super::view::{CarState, Current, Decision, Passed, Question, QuestionKind, ReceiptLine, Stand, State, View};
 use super::{Item, Ticked};
 use crate::config::Project;
 use crate::git::Proposal;
@@ -25,6 +25,7 @@ use crate::slack::Content;
 use crate::slack::kit::{self, Confirmation};
 use crate::slack::text::{escape, truncate};
 
+pub mod dialogue;
 mod markdown;
 pub mod typed;
 
@@ -164,13 +165,33 @@ pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
 pub fn state(state: State) -> (&'static str, &'static str) {
     match state {
         State::Running => ("🔄", "running"),
-        State::Waiting => ("⏳", "waiting for you"),
+        State::Waiting => ("⏳", "waiting for people"),
         State::NeedsAttention => ("⚠️", "needs attention"),
         State::Undoing => ("↩️", "undoing"),
         State::Completed => ("✅", "completed"),
         State::Undone => ("↩️", "undone"),
         State::Stopped => ("🛑", "stopped"),
     }
+}
+
+/// The small print of a deployment: which, of what, by whom, on which branch, and how long it took.
+pub fn facts(view: &View) -> String {
+    let mut facts = vec![
+        format!("`{}`", escape(&view.id)),
+        escape(&view.repo),
+        format!(
+            "started by {} {}",
+            Medium::Slack.person(&view.started_by),
+            Medium::Slack.time(view.started_at)
+        ),
+    ];
+    if let Some(branch) = &view.branch {
+        facts.push(format!("`{}` → `{}`", escape(branch), escape(&view.base)));
+    }
+    if let Some(ended) = view.ended_at {
+        facts.push(format!("took {}", between(view.started_at, ended)));
+    }
+    facts.join(" · ")
 }
 
 /// Where a step or phase stands: emoji and word.
@@ -184,6 +205,7 @@ pub fn stand(stand: Stand) -> (&'static str, &'static str) {
         Stand::Done => ("✅", "done"),
         Stand::Skipped => ("⏭️", "skipped"),
         Stand::Undone => ("↩️", "undone"),
+        Stand::Stopped => ("🛑", "stopped"),
     }
 }
 
@@ -200,14 +222,28 @@ pub fn car_state(state: CarState) -> (&'static str, &'static str) {
     }
 }
 
-/// A check: emoji.
-pub fn check_state(state: CheckState) -> &'static str {
+/// A check or a job: emoji and word.
+pub fn check_state(state: CheckState) -> (&'static str, &'static str) {
     match state {
-        CheckState::Failed => "❌",
-        CheckState::Waiting => "▫️",
-        CheckState::Running => "🔄",
-        CheckState::Passed => "✅",
+        CheckState::Failed => ("❌", "failed"),
+        CheckState::Waiting => ("▫️", "to come"),
+        CheckState::Running => ("🔄", "running"),
+        CheckState::Passed => ("✅", "passed"),
     }
+}
+
+/// A line of the receipt: emoji, word, and what was read back.
+pub fn receipt_line(line: &ReceiptLine, medium: Medium) -> String {
+    let (emoji, word) = match line.ok {
+        true => ("✅", "done"),
+        false => ("⚠️", "not done"),
+    };
+    format!("{emoji} {word} · {}", medium.quote(&line.text))
+}
+
+/// Since when a phase runs. A time of day, because a card that nobody edits must not say something else than the clock.
+pub fn since(at: DateTime<Utc>, medium: Medium) -> String {
+    format!("since {}", medium.time(at))
 }
 
 /// A choice as its button says it.
@@ -234,10 +270,14 @@ pub fn choice_label(choice: &str) -> &str {
 
 /// The button's label where a step is skipped that isn't a pull request.
 pub fn skip_label(step: Option<&str>) -> &'static str {
-    match step {
-        Some(step) if step.starts_with("merge_pr/") => "Skip this PR",
-        _ => "Go on without",
+    match is_pull_request(step) {
+        true => "Skip this PR",
+        false => "Go on without",
     }
+}
+
+fn is_pull_request(step: Option<&str>) -> bool {
+    step.is_some_and(|step| step.starts_with("merge_pr/"))
 }
 
 /// The label of a choice about a step.
@@ -270,10 +310,7 @@ pub fn now(view: &View, now: DateTime<Utc>, medium: Medium) -> String {
     match view.state {
         State::Completed => completed(view, medium),
         State::Undone => undone(view, medium),
-        State::Stopped => {
-            "Stopped by a person after the point of no return; the receipt says what was merged and what was not."
-                .to_owned()
-        }
+        State::Stopped => stopped(view, medium),
         State::Undoing => "Undoing everything, newest step first.".to_owned(),
         State::Waiting | State::NeedsAttention => {
             // That it shipped is said first.
@@ -294,9 +331,62 @@ pub fn now(view: &View, now: DateTime<Utc>, medium: Medium) -> String {
     }
 }
 
+/// Who stopped it, at what, and where that leaves what was merged.
+fn stopped(view: &View, medium: Medium) -> String {
+    let stops = |decision: &&Decision| decision.choice == engine::STOP;
+    let stop = view.decisions.iter().rev().find(stops);
+    let by = stop.map_or_else(|| "a person".to_owned(), |stop| medium.person(&stop.by));
+    let why = match stop.map(|stop| &stop.kind) {
+        Some(QuestionKind::Attention { step, error }) => format!(
+            ". {}: {}",
+            stuck(step.as_deref()),
+            explained(view, &truncate(ended(error), 300), medium)
+        ),
+        _ => String::new(),
+    };
+    let left = on_the_branch_only(view, medium).map(|left| format!(" {left}"));
+    format!(
+        "Stopped by {by} after the point of no return{why}.{} The receipt says what was merged and what was not.",
+        left.unwrap_or_default()
+    )
+}
+
+/// Why it is undone, and by whom if somebody wanted it.
+fn undone_because(view: &View, medium: Medium) -> String {
+    let because = ended(view.undone_because.as_deref().unwrap_or(ABORTED));
+    let reason = because.strip_prefix(ABORTED).map(|rest| rest.strip_prefix(": "));
+    let undo = view
+        .decisions
+        .iter()
+        .rev()
+        .find(|decision| decision.choice == engine::UNDO);
+    match (reason, &view.aborted_by, undo) {
+        (Some(Some(reason)), Some(by), _) => format!("aborted by {}: {}", medium.person(by), medium.quote(reason)),
+        (Some(None), Some(by), _) if because == ABORTED => format!("aborted by {}", medium.person(by)),
+        (None, _, Some(undo)) => {
+            let because = did_not_work(because);
+            format!("{} (chosen by {})", medium.quote(&because), medium.person(&undo.by))
+        }
+        _ => medium.quote(&did_not_work(because)),
+    }
+}
+
+/// A step's failure, which the engine tells by the step's key, in the words of the runbook.
+fn did_not_work(because: &str) -> String {
+    let failed = because.split_once(" failed: ");
+    match failed.and_then(|(key, error)| Some((line_of(key)?, key, error))) {
+        Some((line, key, error)) => format!("{}{} did not work: {error}", line.title, which(key)),
+        None => because.to_owned(),
+    }
+}
+
+/// How the engine's reason for undoing begins when somebody asked for it.
+const ABORTED: &str = "aborted";
+
 fn undone(view: &View, medium: Medium) -> String {
-    let why = medium.quote(ended(view.undone_because.as_deref().unwrap_or("aborted")));
+    let why = undone_because(view, medium);
     match view.receipt.iter().filter(|line| !line.ok).count() {
+        0 if why.starts_with(NOTHING_TO_SHIP) => format!("{}. Everything is undone.", capitalised(&why)),
         0 => format!("Everything is undone: {why}."),
         left => format!(
             "Undone, but {} could not be taken back and a person must look; the receipt says which. Undone because: {why}.",
@@ -349,11 +439,11 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
             )
         }
         Some(Progress::Foreign { tip, .. }) => format!(
-            "Looking since {since} at who moved the deploy branch to {}. You are asked, unless a Retry has taken it in.",
+            "Looking since {since} at who moved the deploy branch to {}. Whoever may approve is asked, unless a Retry has taken it in.",
             medium.quote(tip.short())
         ),
         Some(Progress::Checks { checks, deadline }) => format!(
-            "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, you are asked.",
+            "Waiting for the checks of the deploy pull request since {since}: {}. If they are not done by {}, whoever may approve is asked.",
             checks_summary(checks, medium, "none has reported yet"),
             medium.time(*deadline)
         ),
@@ -373,12 +463,12 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
                 who => listed(who, "or"),
             };
             format!(
-                "Waiting on GitHub for an approval by {who} since {since}.{against} If there is none by {}, you are asked.",
+                "Waiting on GitHub for an approval by {who} since {since}.{against} If there is none by {}, whoever may approve is asked.",
                 medium.time(*deadline)
             )
         }
         Some(Progress::NoRun { workflow, deadline }) => format!(
-            "Waiting for a run of {} to start since {since}. If none has by {}, you are told.",
+            "Waiting for a run of {} to start since {since}. If none has by {}, the channel is told.",
             medium.quote(workflow),
             medium.time(*deadline)
         ),
@@ -399,14 +489,14 @@ fn doing(view: &View, current: &Current, medium: Medium) -> String {
                 _ => "",
             };
             format!(
-                "Watching the {}{again} since {since}: {}.{waiting} If it has not ended by {}, you are asked.",
+                "Watching the {}{again} since {since}: {}.{waiting} If it has not ended by {}, whoever may approve is asked.",
                 medium.link(url, "Actions run"),
                 checks_summary(jobs, medium, "no job has begun yet"),
                 medium.time(*deadline)
             )
         }
         Some(Progress::Release { tag, deadline }) => format!(
-            "Waiting for the release {} since {since}. If there is none by {}, you are asked.",
+            "Waiting for the release {} since {since}. If there is none by {}, whoever may approve is asked.",
             medium.quote(tag),
             medium.time(*deadline)
         ),
@@ -441,8 +531,9 @@ fn checks_summary(checks: &[Check], medium: Medium, none: &str) -> String {
         .iter()
         .take(8)
         .map(|check| {
-            let optional = if check.optional { " (optional)" } else { "" };
-            format!("{} {}{optional}", check_state(check.state), medium.quote(&check.name))
+            let (emoji, word) = check_state(check.state);
+            let optional = if check.optional { ", optional" } else { "" };
+            format!("{emoji} {} ({word}{optional})", medium.quote(&check.name))
         })
         .collect();
     match checks.len() - shown.len() {
@@ -481,7 +572,7 @@ fn waits(view: &View, question: &Question, medium: Medium) -> String {
             };
             format!(
                 "Waiting since {since} for {} to approve the point of no return{votes}.{deadline}",
-                who(&view.permissions.approve)
+                approvers(view, medium)
             )
         }
         QuestionKind::Attention { step, error } => format!(
@@ -515,6 +606,21 @@ fn waits(view: &View, question: &Question, medium: Medium) -> String {
             },
             choices(question)
         ),
+    }
+}
+
+/// Who may approve the point of no return: where two people are wanted, whoever started isn't one of them.
+fn approvers(view: &View, medium: Medium) -> String {
+    let permissions = &view.permissions;
+    let others = view.approvers();
+    let wide = others.iter().any(|id| id == "*" || id.starts_with('S'));
+    let all = medium.holders(&others);
+    match (permissions.two_person, others.is_empty()) {
+        (false, _) => all,
+        (true, true) => "somebody who didn't start it (nobody else is configured)".to_owned(),
+        // The starter may be one of them, and isn't mentioned for nothing.
+        (true, false) if wide => format!("{all}, but not whoever started it,"),
+        (true, false) => all,
     }
 }
 
@@ -554,6 +660,53 @@ fn choices(question: &Question) -> String {
     let label = |name: &String| offered(name, step).to_owned();
     listed(&question.choices.iter().map(label).collect::<Vec<_>>(), "or")
 }
+
+/// The button that calls a deployment off.
+pub const ABORT: &str = "Abort";
+
+/// What each answer to a failure does, one short sentence each.
+pub fn choices_explained(question: &Question, medium: Medium) -> String {
+    let step = match &question.kind {
+        QuestionKind::Attention { step, .. } => step.as_deref(),
+        _ => None,
+    };
+    let does = |choice: &String| {
+        let does = match choice.as_str() {
+            engine::RETRY => "tries it again",
+            engine::SKIP if is_pull_request(step) => "puts it back on its base and goes on with the others",
+            engine::SKIP => "leaves this step out",
+            engine::STOP => "ends the deployment: what is merged stays merged",
+            engine::UNDO => "puts everything back as it was",
+            _ => return None,
+        };
+        Some(format!("{} {does}.", medium.bold(offered(choice, step))))
+    };
+    question.choices.iter().filter_map(does).collect::<Vec<_>>().join(" ")
+}
+
+/// The checks or jobs that failed, as links; `None` if none is known.
+pub fn failed_checks(view: &View, step: Option<&str>, medium: Medium) -> Option<String> {
+    const SHOWN: usize = 5;
+    let checks = match &view.progress {
+        Some(Progress::Checks { checks, .. }) => checks,
+        Some(Progress::Run { jobs, .. }) => jobs,
+        _ => return None,
+    };
+    let stuck = view
+        .current
+        .as_ref()
+        .is_some_and(|current| Some(current.key.as_str()) == step);
+    let failed = |check: &&Check| stuck && check.state == CheckState::Failed && !check.optional;
+    let link = |check: &Check| match &check.url {
+        Some(url) => medium.link(url, &medium.quote(&truncate(&check.name, 100))),
+        None => medium.quote(&truncate(&check.name, 100)),
+    };
+    let failed: Vec<String> = checks.iter().filter(failed).take(SHOWN).map(link).collect();
+    (!failed.is_empty()).then(|| format!("❌ failed: {}", failed.join(", ")))
+}
+
+/// On the card in the channel, whose questions stand below it.
+pub const IN_THE_THREAD: &str = "the buttons are in the thread";
 
 /// What became of a question, once it is answered.
 pub fn decided(decision: &Decision, medium: Medium) -> String {
@@ -841,10 +994,16 @@ pub fn version(plan: &Plan) -> String {
 /// The merges did not give what was rehearsed.
 pub const NOT_AS_REHEARSED: &str = "⚠️ *The deploy branch is not what the rehearsal promised:* somebody else changed it during the merges. Look at its commits before the deploy pull request is approved.";
 
+/// How a reason begins that is nobody's failure.
+const NOTHING_TO_SHIP: &str = "nothing to ship";
+
 /// Why there is nothing to do.
 pub fn nothing_to_ship(project: &Project, excluded: &[Excluded]) -> String {
     match excluded {
-        [] => format!("nothing to ship: no open pull request targets {}", project.base_branch),
+        [] => format!(
+            "{NOTHING_TO_SHIP}: no open pull request targets {}",
+            project.base_branch
+        ),
         excluded => {
             let reasons: Vec<String> = excluded
                 .iter()
@@ -852,7 +1011,7 @@ pub fn nothing_to_ship(project: &Project, excluded: &[Excluded]) -> String {
                 .map(|out| format!("#{} {}", out.number, out.reason))
                 .collect();
             format!(
-                "nothing to ship: no open pull request into {} is approved and ready ({})",
+                "{NOTHING_TO_SHIP}: no open pull request into {} is approved and ready ({})",
                 project.base_branch,
                 reasons.join("; ")
             )
@@ -1095,7 +1254,11 @@ pub fn dry_run(project: &Project) -> String {
 
 /// A dry run can't be made.
 pub fn plan_failed(problem: &str) -> Content {
-    private(&format!("⚠️ The plan failed: {}", escape(problem)))
+    let problem = escape(ended(problem));
+    private(&match problem.starts_with(NOTHING_TO_SHIP) {
+        true => format!("{}.", capitalised(&problem)),
+        false => format!("⚠️ There is no plan: {problem}."),
+    })
 }
 
 /// A button of a question that is over.
@@ -1115,6 +1278,15 @@ pub fn unknown_deployment(id: &str) -> Content {
         escape(&truncate(id, 60))
     ))
 }
+
+/// What people may do, as `whoami` lists it: the first two go with `start`, then each with its own permission.
+pub const RIGHTS: [&str; 5] = [
+    "start",
+    "confirm the list",
+    "approve",
+    "abort",
+    "override locks and freezes",
+];
 
 /// What a person may.
 pub fn whoami(user: &str, login: Option<&str>, may: &[String]) -> Content {
@@ -1497,6 +1669,8 @@ pub fn undoing(view: &View) -> Content {
 pub enum Fate {
     /// On the list that people are asked to confirm.
     Planned,
+    /// Not on it, for a reason that their author may not know of.
+    LeftOut,
     /// No longer on it.
     Dropped,
     /// Left out while merging.
@@ -1509,6 +1683,7 @@ pub enum Fate {
 pub fn fate(fate: Fate, view: &View) -> String {
     match fate {
         Fate::Planned => "🎫 On the list:".to_owned(),
+        Fate::LeftOut => "⏭️ Not on the list:".to_owned(),
         Fate::Dropped => "⏭️ No longer on the list:".to_owned(),
         Fate::Skipped => "⏭️ Left out on the way, back on their base:".to_owned(),
         Fate::Shipped => format!("🚢 Shipped in {}:", escape(&title(view))),

@@ -83,6 +83,8 @@ pub struct View {
     pub current: Option<Current>,
     /// Why it is being undone, or was.
     pub undone_because: Option<String>,
+    /// Who asked for that, if somebody did.
+    pub aborted_by: Option<Actor>,
     /// What steps noticed on their way that people should know, one sentence each.
     pub remarks: Vec<String>,
     /// Why it was started over locks and freezes, and over which.
@@ -135,6 +137,8 @@ pub enum Stand {
     Skipped,
     /// Taken back.
     Undone,
+    /// Not gone on with, because a person stopped the deployment.
+    Stopped,
 }
 
 /// One phase.
@@ -408,6 +412,7 @@ impl View {
             progress: None,
             current: current(history),
             undone_because: history.unwinding().map(str::to_owned),
+            aborted_by: history.abort().map(|(by, _)| by.clone()),
             remarks: remarks(history),
             passed: request.as_ref().and_then(passed),
             queued: request.as_ref().and_then(|request| request.queued),
@@ -445,6 +450,16 @@ impl View {
             State::Undoing => Some(TooLate::Unwinding),
             _ => Some(TooLate::PastPivot),
         }
+    }
+
+    /// Who may approve the point of no return.
+    pub fn approvers(&self) -> Vec<String> {
+        let starter = match &self.started_by {
+            Actor::Slack(id) | Actor::Local(id) if self.permissions.two_person => Some(id),
+            _ => None,
+        };
+        let approvers = self.permissions.approve.iter();
+        approvers.filter(|id| Some(*id) != starter).cloned().collect()
     }
 
     /// On the deploy branch, and not merged.
@@ -580,8 +595,8 @@ fn phases(history: &History) -> Vec<PhaseView> {
     let phase = |phase: Phase| {
         let lines = RUNBOOK.iter().filter(|line| line.phase == phase);
         let steps: Vec<StepView> = lines.map(|line| step_view(history, line, planned)).collect();
-        let state = phase_state(&steps);
-        let done = matches!(state, Stand::Done | Stand::Undone);
+        let state = at_rest(history.outcome(), phase_state(&steps));
+        let done = matches!(state, Stand::Done | Stand::Undone | Stand::Stopped);
         PhaseView {
             phase,
             state,
@@ -606,6 +621,18 @@ fn phase_state(steps: &[StepView]) -> Stand {
         None if begun && any(Pending) => Running,
         None if begun => Done,
         None => Pending,
+    }
+}
+
+/// Nothing of a deployment that has ended runs or waits.
+fn at_rest(outcome: Option<Outcome>, state: Stand) -> Stand {
+    match (state, outcome) {
+        (Stand::Running | Stand::Waiting | Stand::Retrying | Stand::Failed, Some(outcome)) => match outcome {
+            Outcome::Completed => Stand::Done,
+            Outcome::Undone => Stand::Undone,
+            Outcome::Stopped => Stand::Stopped,
+        },
+        (state, _) => state,
     }
 }
 
@@ -634,6 +661,7 @@ fn step_view(history: &History, line: &Line, planned: usize) -> StepView {
         (None, _) => Stand::Pending,
         (Some(last), _) => part_state(history, last, &parts, planned, line),
     };
+    let state = at_rest(history.outcome(), state);
     let errors = parts.iter().rev().find_map(|step| match &step.phase {
         StepPhase::Failed { error, .. } => Some(error.clone()),
         _ => None,
@@ -647,7 +675,7 @@ fn step_view(history: &History, line: &Line, planned: usize) -> StepView {
         .filter_map(|state| state.decided.as_ref())
         .map(|decided| decided.at);
     let ends = parts.iter().map(|step| step.last_event).chain(decided);
-    let over = matches!(state, Stand::Done | Stand::Undone | Stand::Skipped);
+    let over = matches!(state, Stand::Done | Stand::Undone | Stand::Skipped | Stand::Stopped);
     StepView {
         name: line.name,
         title: line.title,
@@ -742,8 +770,6 @@ fn part_state(history: &History, last: &StepState, parts: &[&StepState], planned
         }
         StepPhase::Completed(_) => Stand::Done,
         StepPhase::Skipped => Stand::Skipped,
-        // Nothing needs anybody any more: the step's error is told beside it.
-        StepPhase::Failed { .. } if history.outcome() == Some(Outcome::Undone) => Stand::Undone,
         StepPhase::Failed { retry_at: Some(_), .. } => Stand::Retrying,
         StepPhase::Failed { retry_at: None, .. } => Stand::Failed,
         StepPhase::Started if history.unwinding().is_some() => Stand::Undone,

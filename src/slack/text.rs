@@ -55,9 +55,12 @@ pub fn plain(mrkdwn: &str) -> String {
         let Some(close) = rest[open..].find('>') else { break };
         out += &rest[..open];
         let token = &rest[open + 1..open + close];
+        let begins = out.is_empty() || out.ends_with(". ");
         out += match (token.split_once('|'), token.chars().next()) {
             (Some((_, label)), _) => label,
+            (None, Some('@')) if begins => "Somebody",
             (None, Some('@')) => "somebody",
+            (None, Some('!')) if begins => "A user group",
             (None, Some('!')) => "a user group",
             (None, Some('#')) => "a channel",
             (None, _) => token,
@@ -142,7 +145,10 @@ mod tests {
             ),
             "🔒 web is locked by somebody until 12:00 UTC: a & b, see the page."
         );
-        assert_eq!(plain("<!subteam^S1> may <"), "a user group may <");
+        assert_eq!(
+            plain("You may not start. <!subteam^S1> or <@U1> may <"),
+            "You may not start. A user group or somebody may <"
+        );
     }
 
     proptest! {

@@ -69,7 +69,7 @@ fn stand_class(stand: Stand) -> &'static str {
         Stand::Failed => "failed",
         Stand::Done => "done",
         Stand::Skipped => "skipped",
-        Stand::Undone => "undone",
+        Stand::Undone | Stand::Stopped => "undone",
     }
 }
 

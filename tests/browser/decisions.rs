@@ -30,7 +30,7 @@ async fn an_abort_on_the_dashboard_undoes_everything_and_the_channel_shows_it() 
     ben.writes("Why? (people read it)", "wrong day").await;
     ben.presses("Abort").await;
     ben.sees("Everything is undone").await;
-    channel.sees("Everything is undone: aborted: wrong day").await;
+    channel.sees("Everything is undone: aborted by").await;
     stage.ends().await;
 }
 

@@ -12,7 +12,7 @@ async fn aborted_at(label: &str) {
     assert_ne!(stage.snapshot().await, before, "there is something to undo");
     stage.ana().aborts("a customer found a bug").await;
     stage
-        .reads("Everything is undone: aborted: a customer found a bug.")
+        .reads("Everything is undone: aborted by @Ana Ruiz: a customer found a bug.")
         .await;
     stage.reads("The workspace is deleted.").await;
     assert_eq!(stage.snapshot().await, before, "the clean slate");
@@ -30,16 +30,22 @@ async fn an_abort_at_the_point_of_no_return_leaves_the_clean_slate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_abort_typed_as_a_command_needs_no_dialogue() {
+async fn an_abort_typed_as_a_command_shows_what_it_undoes_before_it_does() {
     let stage = Stage::new().await;
     let before = stage.snapshot().await;
     stage.plays_to("Confirm").await;
     let answer = stage.ben().says("/deploy abort wrong day").await;
     assert!(
-        answer.contains("Undoing this") && answer.contains("• the branch deploy-"),
+        answer.contains("This is undone, newest first") && answer.contains("• the branch deploy-"),
         "{answer}"
     );
-    stage.reads("Everything is undone: aborted: wrong day.").await;
+    assert_ne!(stage.snapshot().await, before, "nothing is undone yet");
+    assert!(!stage.aborting("web-1"), "nobody has pressed anything");
+    stage.ben().clicks("Abort").await;
+    stage.ben().is_told("Undoing this, newest first").await;
+    stage
+        .reads("Everything is undone: aborted by @Ben Okafor: wrong day.")
+        .await;
     stage.reads("No longer asked: everything is undone.").await;
     assert!(
         stage.slack().clicks_label("U0ANA", "Confirm").await.is_err(),
@@ -55,7 +61,7 @@ async fn nothing_approved_says_so_and_leaves_the_clean_slate() {
     let before = stage.snapshot().await;
     stage.ana().says("/deploy start").await;
     stage
-        .reads("nothing to ship: no open pull request into staging is approved and ready (#41 not approved;")
+        .reads("Nothing to ship: no open pull request into staging is approved and ready (#41 not approved;")
         .await;
     stage.reads("Receipt, read back from GitHub").await;
     assert_eq!(stage.snapshot().await, before);

@@ -6,7 +6,7 @@ use shipmate::sandbox::github::{Pace, Scenario};
 use shipmate::sandbox::play::{Options, REPO, channel_of};
 use shipmate::sandbox::slack::DEPLOYS;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, calls_off};
 use crate::stories::{Scene, Story};
 
 /// A race is run so often: who is first differs.
@@ -29,7 +29,7 @@ async fn of_two_starts_in_one_moment_one_runs() {
     assert_eq!(refused, 1, "{answers:#?}");
     assert_eq!(stage.store.heads().len(), 1);
     stage.sees("Confirm").await;
-    stage.ana().says("/deploy abort").await;
+    stage.ana().aborts_by_word("").await;
     stage.reads("Everything is undone").await;
     stage.closes().await;
 }
@@ -41,7 +41,7 @@ async fn an_abort_that_races_the_approval_undoes_everything_or_nothing() {
         let before = stage.snapshot().await;
         stage.plays_to("Approve").await;
         let slack = stage.slack();
-        let abort = slack.says("U0ANA", DEPLOYS, "/deploy abort no");
+        let abort = calls_off(slack, "U0ANA", DEPLOYS, "no");
         let approve = slack.clicks_label("U0BEN", "Approve");
         // Whoever is polled first is ahead by a hair.
         let _ = match race % 2 {
@@ -54,7 +54,7 @@ async fn an_abort_that_races_the_approval_undoes_everything_or_nothing() {
         let undone = stage
             .until("one of both", |workspace| {
                 let text = workspace.transcript();
-                let undone = text.contains("Everything is undone: aborted: no.");
+                let undone = text.contains("Everything is undone: aborted by @Ana Ruiz: no.");
                 (undone || text.contains("[ ] Done")).then_some(undone)
             })
             .await;
@@ -74,12 +74,12 @@ async fn clicks_while_everything_is_undone_change_nothing() {
     let before = stage.snapshot().await;
     stage.plays_to("Approve").await;
     let slack = stage.slack();
-    slack.says("U0ANA", DEPLOYS, "/deploy abort no").await.unwrap();
+    calls_off(slack, "U0ANA", DEPLOYS, "no").await.unwrap();
     // The buttons may be gone from the screen already; a click that was on its way counts for nothing.
     let _ = slack.clicks_label("U0BEN", "Approve").await;
     let _ = slack.says("U0BEN", DEPLOYS, "/deploy abort me too").await;
     let _ = slack.says("U0BEN", DEPLOYS, "/deploy status").await;
-    stage.reads("Everything is undone: aborted: no.").await;
+    stage.reads("Everything is undone: aborted by @Ana Ruiz: no.").await;
     assert_eq!(stage.snapshot().await, before, "the clean slate");
     let merges = stage.github().ledger(REPO).await;
     assert!(!merges.iter().any(|line| line.starts_with("PUT")), "{merges:#?}");

@@ -188,7 +188,7 @@ async fn a_conflict_is_found_before_anything_is_touched() {
         .await;
     let touched = stage.github().ledger(REPO).await;
     assert_eq!(touched.len(), 1, "only the branch was pushed: {touched:?}");
-    stage.ana().says("/deploy abort").await;
+    stage.ana().aborts_by_word("").await;
     stage.reads("Everything is undone").await;
     stage.closes().await;
 }
@@ -320,9 +320,7 @@ async fn red_checks_ask_and_stopping_leaves_a_receipt() {
     stage
         .reads("to ship it, reopen and merge the deploy pull request")
         .await;
-    stage
-        .reads("stopped · Stopped by a person after the point of no return")
-        .await;
+    stage.reads("stopped · Stopped by @Ben").await;
     let deploy_pr = stage.github().pull(REPO, 49).await.unwrap();
     assert!(!deploy_pr.open && deploy_pr.merged.is_none());
     stage.closes().await;
@@ -423,7 +421,7 @@ async fn a_card_whose_reply_was_lost_shows_the_end_once_slack_is_back() {
     stage.ana().says("/deploy start").await;
     let posted = stage.until("the card", card).await;
     assert!(posted.contains("running"), "{posted}");
-    stage.ana().says("/deploy abort enough").await;
+    stage.ana().aborts_by_word("enough").await;
     let journal = stage.journal("web-1");
     let mut length = journal.watch();
     while !View::of("web-1", &journal.history()).is_over() {

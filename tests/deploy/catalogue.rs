@@ -520,6 +520,37 @@ fn undone(why: Option<&str>, left: usize) -> View {
     view
 }
 
+fn aborted(why: Option<&str>) -> View {
+    View {
+        aborted_by: Some(ana()),
+        ..undone(why, 0)
+    }
+}
+
+fn chosen(choice: &str) -> Decision {
+    Decision {
+        key: "attention/merge_pr/7/1".to_owned(),
+        kind: attention(Some("merge_pr/7"), &[]).kind,
+        choice: choice.to_owned(),
+        by: ben(),
+        at: at(5),
+    }
+}
+
+fn undone_on_choice() -> View {
+    View {
+        decisions: vec![chosen(engine::UNDO)],
+        ..undone(Some("the branch was pushed to"), 0)
+    }
+}
+
+fn stopped() -> View {
+    let mut view = ended(State::Stopped, 1);
+    view.cars[0].state = CarState::Merged;
+    view.decisions = vec![chosen(engine::STOP)];
+    view
+}
+
 #[test]
 fn every_sentence_reads_so() {
     let mut catalogue = Catalogue::default();
@@ -631,6 +662,7 @@ fn what_runs(catalogue: &mut Catalogue) {
         Stand::Done,
         Stand::Skipped,
         Stand::Undone,
+        Stand::Stopped,
     ] {
         catalogue.line("", text::stand(stand));
     }
@@ -655,6 +687,14 @@ fn what_runs(catalogue: &mut Catalogue) {
     ] {
         catalogue.line("", text::check_state(state));
     }
+    catalogue.name("facts");
+    catalogue.line("", text::facts(&waiting()));
+    catalogue.line("ended", text::facts(&ended(State::Completed, 2)));
+    catalogue.name("receipt_line");
+    for line in &undone(None, 1).receipt[..2] {
+        catalogue.line("", text::receipt_line(line, Medium::Slack));
+    }
+    catalogue.says("since", text::since(at(0), Medium::Plain));
     catalogue.name("title");
     catalogue.line("", text::title(&waiting()));
     let nameless = View {
@@ -699,9 +739,21 @@ fn what_runs(catalogue: &mut Catalogue) {
         ("completed", ended(State::Completed, 2)),
         ("undone", undone(Some("aborted by somebody: wrong version."), 0)),
         ("undone, nobody knows why", undone(None, 0)),
+        (
+            "undone after a failure",
+            undone(Some("merge_pr/7 failed: GitHub answered 405."), 0),
+        ),
+        (
+            "nothing to ship",
+            undone(Some(&text::nothing_to_ship(&project(), &[])), 0),
+        ),
+        ("undone by somebody", aborted(Some("aborted: wrong version."))),
+        ("undone by somebody without a word", aborted(Some("aborted"))),
+        ("undone on somebody's choice", undone_on_choice()),
         ("undone but for one", undone(Some("the checks failed"), 1)),
         ("undone but for two", undone(Some("the checks failed"), 2)),
         ("stopped", ended(State::Stopped, 1)),
+        ("stopped by somebody", stopped()),
     ] {
         catalogue.line(when, text::now(&view, at(0), Medium::Slack));
     }
@@ -718,6 +770,31 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     for (when, question) in questions() {
         catalogue.line(when, text::wait(&view, &question, at(0), Medium::Slack));
     }
+    for (when, holders) in [
+        ("approval, of the starter alone", words(&["U0ANA"])),
+        ("approval, of another", words(&["U0ANA", "U0BEN"])),
+        ("approval, of a group", words(&["S0DEPLOYERS"])),
+    ] {
+        let mut view = waiting();
+        view.started_by = ana();
+        view.permissions.two_person = true;
+        view.permissions.approve = holders;
+        catalogue.line(when, text::wait(&view, &approve(1), at(0), Medium::Slack));
+    }
+    catalogue.name("choices_explained");
+    for index in [4, 5, 6] {
+        let (when, question) = &questions()[index];
+        catalogue.line(when, text::choices_explained(question, Medium::Slack));
+    }
+    catalogue.name("failed_checks");
+    let checks = progress().into_iter().find(|(when, _)| *when == "many checks");
+    let red = running(checks.map(|(_, said)| said), "wait_for_ci", "waiting", None);
+    catalogue.line("two", text::failed_checks(&red, Some("wait_for_ci"), Medium::Slack));
+    catalogue.line(
+        "of another step",
+        text::failed_checks(&red, Some("merge_pr/7"), Medium::Slack),
+    );
+    catalogue.says("IN_THE_THREAD", text::IN_THE_THREAD);
     let (_, failed) = &questions()[5];
     catalogue.says("to_choose", text::to_choose(&view, failed, at(0)));
     let run = "https://github.com/acme/web/actions/runs/1";
@@ -785,6 +862,7 @@ fn what_is_asked(catalogue: &mut Catalogue) {
     };
     catalogue.line("open", text::deploy_pr(&open));
     catalogue.line("none", text::deploy_pr(&view));
+    catalogue.says("ABORT", text::ABORT);
     catalogue.says("untick", text::untick(&ben(), at(5)));
     catalogue.says("ticked", text::ticked(&ben(), at(5), Medium::Plain));
     catalogue.name("decided");
@@ -901,9 +979,11 @@ fn the_plan(catalogue: &mut Catalogue) {
     );
     catalogue.says("dry_run", text::dry_run(&project()));
     catalogue.says("planning", text::planning());
-    catalogue.says(
-        "plan_failed",
-        text::plan_failed("git could not clone acme/web: no space is left"),
+    catalogue.name("plan_failed");
+    catalogue.line("", text::plan_failed("git could not clone acme/web: no space is left"));
+    catalogue.line(
+        "nothing to ship",
+        text::plan_failed(&text::nothing_to_ship(&project(), &[])),
     );
 }
 
@@ -922,7 +1002,13 @@ fn the_release(catalogue: &mut Catalogue) {
     catalogue.says("preliminary", later);
     catalogue.says("no_notes", text::no_notes());
     catalogue.name("fate");
-    for fate in [Fate::Planned, Fate::Dropped, Fate::Skipped, Fate::Shipped] {
+    for fate in [
+        Fate::Planned,
+        Fate::LeftOut,
+        Fate::Dropped,
+        Fate::Skipped,
+        Fate::Shipped,
+    ] {
         catalogue.line("", text::fate(fate, &waiting()));
     }
 }
@@ -992,6 +1078,7 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
     catalogue.line("", text::last_one(&undone(None, 0)));
     catalogue.says("nothing_to_retry", text::nothing_to_retry());
     catalogue.says("unknown_deployment", text::unknown_deployment("web-<99>"));
+    catalogue.says("RIGHTS", words(&text::RIGHTS));
     catalogue.name("whoami");
     catalogue.line(
         "",
@@ -1197,6 +1284,10 @@ fn dialogues(catalogue: &mut Catalogue) {
         ("nothing runs", answers::nothing_runs(&project, None, &[], 2, yes)),
         ("blocked", answers::blocked(&project, &in_the_way(), &wish, yes)),
         ("occupied", answers::occupied("web-1", Some(&waiting()), &wish, at(0))),
+        (
+            "an abort",
+            answers::would_undo(&waiting(), Some("wrong day".to_owned())),
+        ),
         ("a dry run", answers::dry_run(&project, &plan, &[], &wish, yes)),
     ] {
         catalogue.says(&format!("{name}, with buttons"), answer);

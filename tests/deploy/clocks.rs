@@ -153,7 +153,7 @@ async fn a_reminder_comes_once_whoever_restarts() {
     assert_eq!(reminders(&stage), 1);
     stage.clock.advance(hours(3));
     reminded(&stage, 2).await;
-    stage.ana().says("/deploy abort").await;
+    stage.ana().aborts_by_word("").await;
     stage.reads("Everything is undone").await;
     stage.closes().await;
 }
@@ -167,12 +167,12 @@ async fn people_are_reminded_of_what_failed_and_of_what_a_stop_left() {
     reminded(&stage, 1).await;
     stage.restart().await;
     stage.ben().clicks("Stop here").await;
-    stage.sees("Put them back").await;
+    stage.sees("Close the deploy PR").await;
     assert_eq!(reminders(&stage), 1);
     stage.clock.advance(TimeDelta::minutes(31));
     reminded(&stage, 2).await;
-    stage.ben().clicks("Put them back").await;
-    stage.reads("Stopped by a person").await;
+    stage.ben().clicks("Leave as it is").await;
+    stage.reads("Stopped by @Ben").await;
     stage.closes().await;
 }
 

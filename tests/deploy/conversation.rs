@@ -14,8 +14,10 @@ use shipmate::sandbox::slack::{DEPLOYS, Tick};
 use crate::stage::{LIMIT, Stage};
 
 async fn undone(stage: Stage) {
-    stage.ana().says("/deploy abort end of the test").await;
-    stage.reads("Everything is undone: aborted: end of the test.").await;
+    stage.ana().aborts_by_word("end of the test").await;
+    stage
+        .reads("Everything is undone: aborted by @Ana Ruiz: end of the test.")
+        .await;
     stage.closes().await;
 }
 
@@ -59,6 +61,14 @@ async fn a_lock_refuses_starts_until_it_is_lifted_and_outlives_a_restart() {
     let mut stage = with_override().await;
     assert_eq!(stage.ben().says("/deploy lock database migration for 2h").await, "");
     stage.reads("🔒 Locked by @Ben").await;
+    let marks = stage.slack().messages(DEPLOYS);
+    let marks = marks.iter().filter_map(|message| message.metadata.as_ref());
+    let marks: Vec<_> = marks.map(|mark| mark["event_payload"].clone()).collect();
+    assert_eq!(marks.len(), 1, "{marks:?}");
+    assert!(
+        marks[0]["deployment"] == "lock/web" && marks[0]["step_key"].is_string(),
+        "{marks:?}"
+    );
     stage.restart().await;
     let refused = stage.ana().says("/deploy start").await;
     for part in [
@@ -170,7 +180,7 @@ async fn the_next_in_the_queue_starts_by_itself() {
     stage.restart().await;
     assert!(stage.ana().says("/deploy queue").await.contains("1. @Ben"));
     assert!(stage.ana().says("/deploy").await.contains("1 start in the queue"));
-    stage.ana().says("/deploy abort").await;
+    stage.ana().aborts_by_word("").await;
     stage.reads("your turn: queued since").await;
     stage.reads("Version 1.4.2 → 1.5.0").await;
     stage.reads("#47").await;
@@ -196,7 +206,7 @@ async fn whoever_leaves_the_queue_or_meets_a_lock_is_not_started() {
     stage.ben().clicks("Queue mine").await;
     stage.ben().is_told("You are next").await;
     stage.ana().says("/deploy lock database migration").await;
-    stage.ana().says("/deploy abort").await;
+    stage.ana().aborts_by_word("").await;
     stage
         .reads("it was your turn, but nothing could be started, and you are out of the queue. 🔒 Locked by @Ana")
         .await;

@@ -12,7 +12,7 @@ use shipmate::sandbox::slack::DEPLOYS;
 use crate::stage::Stage;
 
 async fn undone(stage: Stage) {
-    stage.ana().says("/deploy abort end of the test").await;
+    stage.ana().aborts_by_word("end of the test").await;
     stage.reads("Everything is undone").await;
     stage.closes().await;
 }
@@ -49,6 +49,35 @@ async fn strangers_are_refused_in_private_and_it_stands_in_the_journal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_are_refused_before_a_dialogue_opens() {
+    let stage = Stage::new().await;
+    stage.plays_to("Confirm").await;
+    stage.eve().clicks("Edit list").await;
+    stage.eve().is_told("You may not confirm the list here.").await;
+    stage.eve().clicks("Abort").await;
+    stage.eve().is_told("You may not abort a deployment here.").await;
+    let dialogue = stage.slack().look(|workspace| workspace.open_view("U0EVE").is_some());
+    assert!(!dialogue, "nobody fills in a dialogue for nothing");
+    let refused = stage.events("web-1").into_iter();
+    let refused = refused.filter(|event| matches!(event, shipmate::saga::Event::Refused { .. }));
+    assert_eq!(refused.count(), 2, "it stands in the journal");
+    undone(stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reason_of_any_length_is_cut_to_what_people_read() {
+    let stage = Stage::new().await;
+    stage.plays_to("Confirm").await;
+    let long = "too many bugs ".repeat(200);
+    stage.ana().aborts_by_word(&long).await;
+    stage.reads("too many…").await;
+    stage
+        .reads("Everything is undone: aborted by @Ana Ruiz: too many bugs")
+        .await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_slack_does_not_tell_who_is_in_a_group_nobody_is_told_that_they_may_not() {
     let mut stage = Stage::empty(Scenario::Happy, |_| {}).await;
     stage.clock = Clock::manual(chrono::Utc::now());
@@ -66,6 +95,28 @@ async fn while_slack_does_not_tell_who_is_in_a_group_nobody_is_told_that_they_ma
     stage.clock.advance(chrono::TimeDelta::minutes(1));
     stage.plays_to("Confirm").await;
     undone(stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoami_is_answered_in_time_though_slack_tells_of_no_group() {
+    let stage = Stage::with(Scenario::Happy, |project| {
+        let permissions = &mut project.permissions;
+        permissions.start = vec!["S0START".to_owned()];
+        permissions.approve = vec!["S0APPROVE".to_owned()];
+        permissions.abort = vec!["S0ABORT".to_owned()];
+        permissions.r#override = vec!["S0OVERRIDE".to_owned()];
+    })
+    .await;
+    stage.slack().faults().inject(Fault {
+        matches: "usergroups.users.list".to_owned(),
+        when: When::Before,
+        kind: Kind::Hang,
+        times: u32::MAX,
+    });
+    // The double fails a command that isn't acknowledged within three seconds, as Slack does; each group alone would take half of that.
+    let answer = stage.ana().says("/deploy whoami").await;
+    assert!(answer.contains("Here you may look, and nothing else."), "{answer}");
+    stage.closes().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +248,7 @@ async fn a_pull_request_that_somebody_moved_away_leaves_the_plan_and_stays_there
     stage.asks_github(reqwest::Method::PATCH, "pulls/42", base).await;
     stage.ben().clicks("Approve").await;
     stage.reads("#42 is out: targets hotfix").await;
-    stage.ana().says("/deploy abort end of the test").await;
+    stage.ana().aborts_by_word("end of the test").await;
     stage.reads("Everything is undone").await;
     assert_eq!(stage.github().pull(REPO, 42).await.unwrap().base, "hotfix");
     stage.closes().await;

@@ -68,9 +68,7 @@ async fn a_branch_set_back_pauses_the_train_and_stopping_leaves_the_rest_unmerge
     stage.ben().clicks("Stop here").await;
     stage.sees("Put them back").await;
     stage.ben().clicks("Put them back").await;
-    stage
-        .reads("stopped · Stopped by a person after the point of no return")
-        .await;
+    stage.reads("stopped · Stopped by @Ben").await;
     for number in [42, 44, 47] {
         assert_eq!(stage.github().pull(REPO, number).await.unwrap().base, "staging");
     }

@@ -59,7 +59,9 @@ async fn so_does_what_is_undone_after_a_restart() {
     stage.plays_to("Approve").await;
     stage.restart().await;
     stage.ana().aborts("changed my mind").await;
-    stage.reads("Everything is undone: aborted: changed my mind.").await;
+    stage
+        .reads("Everything is undone: aborted by @Ana Ruiz: changed my mind.")
+        .await;
     all_are_told(&stage).await;
     let page = format!("http://{}/deployments/web-1", stage.running().address);
     let page = reqwest::get(page).await.unwrap().text().await.unwrap();

@@ -35,7 +35,9 @@ async fn an_abort_after_a_restart_undoes_what_the_last_process_did() {
     stage.plays_to("Approve").await;
     stage.restart().await;
     stage.ana().aborts("changed my mind").await;
-    stage.reads("Everything is undone: aborted: changed my mind.").await;
+    stage
+        .reads("Everything is undone: aborted by @Ana Ruiz: changed my mind.")
+        .await;
     assert_eq!(stage.snapshot().await, before);
     stage.closes().await;
 }

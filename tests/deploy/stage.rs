@@ -230,6 +230,11 @@ impl Stage {
         records.into_iter().map(|record| record.event).collect()
     }
 
+    /// Whether somebody has called a deployment off.
+    pub fn aborting(&self, id: &str) -> bool {
+        self.journal(id).history().abort().is_some()
+    }
+
     /// Waits until somebody sees a button with this label.
     pub async fn sees(&self, label: &str) {
         self.until(&format!("a button {label:?}"), |workspace| {
@@ -327,6 +332,22 @@ pub fn button(message: &Message, label: &str) -> Option<String> {
     Some(button["action_id"].as_str()?.to_owned())
 }
 
+/// Somebody types that a deployment is called off, is shown what that undoes, and presses Abort below it.
+pub async fn calls_off(slack: &SlackDouble, who: &str, channel: &str, reason: &str) -> Result<(), String> {
+    slack
+        .says(who, channel, format!("/deploy abort {reason}").trim())
+        .await?;
+    let shown = slack.look(|workspace| {
+        let seen = workspace.messages.iter().rev();
+        let below = |message: &&Message| {
+            message.only_for.as_deref() == Some(who) && button(message, "Abort").as_deref() == Some("abort_now")
+        };
+        seen.into_iter().find(below).map(|message| message.ts.clone())
+    });
+    let ts = shown.ok_or_else(|| format!("{who} is not shown what an abort would undo"))?;
+    slack.clicks(who, channel, &ts, "abort_now").await
+}
+
 fn has_box(message: &Message, beside: &str) -> bool {
     message.blocks.iter().any(|block| {
         let text = block["text"]["text"].as_str().unwrap_or_default();
@@ -361,6 +382,11 @@ impl Person<'_> {
             .await;
         let given = BTreeMap::from([("reason".to_owned(), vec![reason.to_owned()])]);
         assert_eq!(self.stage.slack().submits_view(self.id, given).await.unwrap(), None);
+    }
+
+    /// Types that a deployment is called off, and presses Abort below what that would undo.
+    pub async fn aborts_by_word(&self, reason: &str) {
+        calls_off(self.stage.slack(), self.id, DEPLOYS, reason).await.unwrap();
     }
 
     /// What only they see, newest last.

@@ -12,6 +12,7 @@ use shipmate::sandbox::play::{Options, Sandbox};
 use shipmate::sandbox::slack::DEPLOYS;
 
 use crate::child::{LIMIT, Process, configuration, data_dir, secrets};
+use crate::stage::calls_off;
 
 /// A sandbox, and a process whose deployment waits at the list.
 struct Site {
@@ -64,12 +65,12 @@ impl Site {
     async fn is_called_off(&self) {
         let slack = &self.sandbox.slack;
         let said = async {
-            while slack.says("U0ANA", DEPLOYS, "/deploy abort enough").await.is_err() {
+            while calls_off(slack, "U0ANA", DEPLOYS, "enough").await.is_err() {
                 tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(LIMIT, said).await.unwrap();
-        self.reads("Everything is undone: aborted: enough.").await;
+        self.reads("Everything is undone: aborted by @Ana Ruiz: enough.").await;
     }
 
     fn data(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use shipmate::sandbox::play::{REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Workspace};
 
 use crate::mortal::{Death, Life};
-use crate::stage::{LIMIT, Stage, button, has_button};
+use crate::stage::{LIMIT, Stage, button, calls_off, has_button};
 
 /// What people do at the questions they are asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 /// What a person does about what the channel shows.
 #[derive(Clone, Debug, PartialEq)]
 enum Turn {
-    Says(&'static str),
+    CallsOff,
     Clicks(&'static str, &'static str),
     Ticks,
     Over,
@@ -80,6 +80,7 @@ impl Story {
         }
         let answers = [
             ("Put back and close the deploy PR", "U0BEN"),
+            ("Close the deploy PR", "U0BEN"),
             ("Skip this PR", "U0BEN"),
             ("Stop here", "U0BEN"),
             ("Approve", "U0BEN"),
@@ -93,7 +94,7 @@ impl Story {
             return (open && chosen).then_some(Turn::Ticks);
         };
         Some(match (self, label) {
-            (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::Says("/deploy abort enough"),
+            (Self::AbortAtConfirm, "Confirm") | (Self::AbortAtApprove, "Approve") => Turn::CallsOff,
             _ => Turn::Clicks(who, label),
         })
     }
@@ -266,7 +267,7 @@ impl Scene<'_> {
             let next = self.slack.wait_for(LIMIT * 3, "the next turn", turn).await.unwrap();
             match &next {
                 Turn::Over => return,
-                Turn::Says(text) => drop(self.slack.says("U0ANA", self.channel, text).await),
+                Turn::CallsOff => drop(calls_off(self.slack, "U0ANA", self.channel, "enough").await),
                 Turn::Clicks(who, label) => self.clicks(who, label).await,
                 Turn::Ticks => self.ticks().await,
             }

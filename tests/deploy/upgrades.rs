@@ -16,7 +16,7 @@ use shipmate::sandbox::play::REPO;
 use shipmate::sandbox::slack::Tick;
 
 use crate::mortal::{Death, Life, Point};
-use crate::stage::Stage;
+use crate::stage::{Stage, calls_off};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/journals/v1");
 
@@ -120,8 +120,8 @@ async fn at_the_point_of_no_return_it_goes_on() {
 async fn at_the_point_of_no_return_it_can_be_called_off() {
     let stage = after(&frozen("at_approve")).await;
     stage.sees("Approve").await;
-    stage.ana().says("/deploy abort after the upgrade").await;
-    is_undone(stage, "aborted: after the upgrade").await;
+    stage.ana().aborts_by_word("after the upgrade").await;
+    is_undone(stage, "aborted by @Ana Ruiz: after the upgrade").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +131,7 @@ async fn in_the_merges_it_goes_on_and_merges_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_the_way_back_it_goes_on_undoing() {
-    is_undone(after(&frozen("on_the_way_back")).await, "aborted: enough").await;
+    is_undone(after(&frozen("on_the_way_back")).await, "aborted by @Ana Ruiz: enough").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,8 +168,8 @@ async fn is_put_to_a_person(records: Vec<Record>, why: &str) {
         .key
         .clone();
     assert_eq!(problem, "attention/saga/1");
-    stage.ana().says("/deploy abort it is too old").await;
-    is_undone(stage, "aborted: it is too old").await;
+    stage.ana().aborts_by_word("it is too old").await;
+    is_undone(stage, "aborted by @Ana Ruiz: it is too old").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,7 +209,7 @@ async fn a_step_that_nobody_knows_any_more_is_said_and_does_not_keep_the_others(
         }
     }
     let stage = after(&records).await;
-    stage.ana().says("/deploy abort it is too old").await;
+    stage.ana().aborts_by_word("it is too old").await;
     stage
         .reads("doesn't know \u{2cb}retarget\u{2cb} and can't take it back")
         .await;
@@ -245,7 +245,7 @@ async fn died(when: When, what: &str, abort: bool) -> Stage {
     stage.boot_mortal(&life).await;
     stage.plays_to("Approve").await;
     match abort {
-        true => drop(stage.slack().says("U0ANA", "C0DEPLOYS", "/deploy abort enough").await),
+        true => drop(calls_off(stage.slack(), "U0ANA", "C0DEPLOYS", "enough").await),
         false => stage.ben().clicks("Approve").await,
     }
     life.ends().await;

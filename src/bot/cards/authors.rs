@@ -16,12 +16,14 @@ const LINES: usize = 60;
 
 pub(super) fn messages(view: &View, audience: &Audience) -> Vec<Message> {
     let plans = plans(view);
-    let planned = plans.first().map(|(_, plan)| planned(view, plan, audience));
+    let first = plans.first();
+    let planned = first.map(|(_, plan)| planned(view, plan, audience));
+    let left_out = first.map(|(_, plan)| left_out(view, plan, audience));
     let dropped = plans.windows(2).map(|pair| {
         let ((_, before), (key, after)) = (&pair[0], &pair[1]);
         dropped(view, before, after, key, audience)
     });
-    let mut messages: Vec<Message> = planned.into_iter().chain(dropped).flatten().collect();
+    let mut messages: Vec<Message> = planned.into_iter().chain(left_out).chain(dropped).flatten().collect();
     messages.extend(skipped(view, audience));
     messages.extend(shipped(view, audience));
     messages
@@ -85,19 +87,24 @@ fn message(slot: String, fate: Fate, view: &View, lines: &[Line<'_>], audience: 
     })
 }
 
-/// Who rides, and who would but for a reason that their author may not know of.
+/// Who rides.
 fn planned(view: &View, plan: &Plan, audience: &Audience) -> Option<Message> {
-    let riding = plan.cars.iter().map(|car| line(car, String::new()));
+    let lines: Vec<Line<'_>> = plan.cars.iter().map(|car| line(car, String::new())).collect();
+    message("planned".to_owned(), Fate::Planned, view, &lines, audience)
+}
+
+/// Who would ride but for a reason that their author may not know of.
+fn left_out(view: &View, plan: &Plan, audience: &Audience) -> Option<Message> {
     let out = plan.excluded.iter().filter(|out| is_news(&out.reason));
     let out = out.map(|out| Line {
         author: &out.author,
         url: &out.url,
         number: out.number,
         title: &out.title,
-        note: format!(" · not on it: {}", escape(&out.reason.to_string())),
+        note: format!(" · {}", escape(&out.reason.to_string())),
     });
-    let lines: Vec<Line<'_>> = riding.chain(out).collect();
-    message("planned".to_owned(), Fate::Planned, view, &lines, audience)
+    let lines: Vec<Line<'_>> = out.collect();
+    message("left_out".to_owned(), Fate::LeftOut, view, &lines, audience)
 }
 
 /// A draft's author knows that it is one.

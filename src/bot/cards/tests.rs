@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Config;
 use crate::deploy::begin::Wish;
+use crate::deploy::progress::CheckState;
 use crate::deploy::train::{Car, Excluded, Reason, VersionPlan};
 use crate::deploy::version::Bump;
 use crate::deploy::write_request;
@@ -216,12 +217,10 @@ fn broken(content: &Content) -> Option<String> {
                 return Some(format!("{element}"));
             }
         }
-        let primary = elements.iter().filter(|element| element["style"] == "primary").count();
-        if primary > 1 {
-            return Some("two primary buttons".to_owned());
-        }
     }
-    None
+    let elements = content.blocks.iter().filter_map(|block| block["elements"].as_array());
+    let primary = elements.flatten().filter(|element| element["style"] == "primary");
+    (primary.count() > 1).then(|| "two primary buttons".to_owned())
 }
 
 proptest! {
@@ -296,6 +295,137 @@ fn shipped_by(authors: usize) -> View {
             opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
         ]),
     )
+}
+
+#[test]
+fn nothing_of_a_deployment_that_has_ended_runs_or_waits() {
+    let failing = |outcome: Outcome| {
+        let plan = plan(&["One".to_owned(), "Two".to_owned()], 0);
+        history(vec![
+            started(Vec::new()),
+            opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
+            decided("confirm_pr_list", "confirm"),
+            Event::StepStarted {
+                key: "merge_pr/1".to_owned(),
+                kind: "merge_pr".to_owned(),
+                effect: Effect::Pivot,
+                input: Value::Null,
+                attempt: 1,
+            },
+            Event::StepFailed {
+                key: "merge_pr/1".to_owned(),
+                error: "GitHub answered 405".to_owned(),
+                retry_at: None,
+                requests: Vec::new(),
+            },
+            Event::SagaFinished { outcome },
+        ])
+    };
+    for (outcome, word) in [(Outcome::Stopped, "stopped"), (Outcome::Undone, "undone")] {
+        let view = View::of("web-1", &failing(outcome));
+        let card = Value::Array(card(&view, DateTime::UNIX_EPOCH, Place::Channel).blocks).to_string();
+        assert!(
+            card.contains(&format!("*Merge* · {word}")) || card.contains(&format!("· {word}")),
+            "{card}"
+        );
+        assert!(!card.contains("needs attention") && !card.contains("running"), "{card}");
+    }
+}
+
+#[test]
+fn a_running_phase_says_since_when() {
+    let view = View::of(
+        "web-1",
+        &history(vec![
+            started(Vec::new()),
+            Event::StepStarted {
+                key: "create_workspace".to_owned(),
+                kind: "create_workspace".to_owned(),
+                effect: Effect::Compensable,
+                input: Value::Null,
+                attempt: 1,
+            },
+        ]),
+    );
+    let card = Value::Array(card(&view, DateTime::UNIX_EPOCH, Place::Channel).blocks).to_string();
+    assert!(card.contains("running · since <!date^0^"), "{card}");
+}
+
+#[test]
+fn what_failed_is_linked_and_each_answer_explained() {
+    let check = |name: &str, state| crate::deploy::progress::Check {
+        name: name.to_owned(),
+        state,
+        url: Some(format!("https://github.com/acme/web/runs/{name}")),
+        optional: false,
+    };
+    let progress = Progress::Checks {
+        checks: vec![check("test", CheckState::Failed), check("lint", CheckState::Passed)],
+        deadline: DateTime::UNIX_EPOCH,
+    };
+    let view = View::of(
+        "web-1",
+        &history(vec![
+            started(Vec::new()),
+            Event::StepStarted {
+                key: "wait_for_ci".to_owned(),
+                kind: "wait_for_ci".to_owned(),
+                effect: Effect::Read,
+                input: Value::Null,
+                attempt: 1,
+            },
+            Event::StepProgressed {
+                key: "wait_for_ci".to_owned(),
+                progress: serde_json::to_value(progress).unwrap(),
+            },
+            Event::StepFailed {
+                key: "wait_for_ci".to_owned(),
+                error: "checks failed: test".to_owned(),
+                retry_at: None,
+                requests: Vec::new(),
+            },
+            opened(
+                "attention/wait_for_ci/1",
+                json!({ "step": "wait_for_ci", "error": "checks failed: test" }),
+                &["retry", "stop"],
+            ),
+        ]),
+    );
+    let told = messages(&view, DateTime::UNIX_EPOCH, &Audience::default());
+    let blocks = |slot: &str| {
+        let message = told.iter().find(|message| message.slot == slot).unwrap();
+        Value::Array(message.content.blocks.clone()).to_string()
+    };
+    let asked = blocks("question/attention/wait_for_ci/1");
+    for part in [
+        "❌ failed: <https://github.com/acme/web/runs/test|test>",
+        "*Retry* tries it again. *Stop here* ends the deployment: what is merged stays merged.",
+    ] {
+        assert!(asked.contains(part), "{part:?} is missing: {asked}");
+    }
+    assert!(blocks(CARD).contains(text::IN_THE_THREAD));
+    let alone = Value::Array(status(&view, DateTime::UNIX_EPOCH).blocks).to_string();
+    assert!(
+        !alone.contains(text::IN_THE_THREAD),
+        "it has the buttons itself: {alone}"
+    );
+}
+
+#[test]
+fn only_who_rides_is_on_the_list() {
+    let mut plan = plan(&["A".to_owned()], 1);
+    plan.cars[0].author = "ana".to_owned();
+    let question = opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]);
+    let view = View::of("web-1", &history(vec![started(Vec::new()), question]));
+    let audience = Audience::of(&[("ana", "U0ANA"), ("eve", "U0EVE")], &[]);
+    let told = messages(&view, DateTime::UNIX_EPOCH, &audience);
+    let text = |slot: &str| &told.iter().find(|message| message.slot == slot).unwrap().content.text;
+    let (on, out) = (text("authors/planned"), text("authors/left_out"));
+    assert!(on.starts_with("🎫 On the list:") && !on.contains("#1000"), "{on}");
+    assert!(
+        out.starts_with("⏭️ Not on the list:") && out.contains("#1000") && !out.contains("<@U0ANA>"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -409,9 +539,9 @@ fn a_deadline_is_said_an_hour_before_or_when_a_quarter_is_left() {
     assert_eq!(at(40 * 60), Some(30 * 60));
 }
 
-/// Every deadline from which something follows, whatever that is.
+/// A release that shipped isn't undone because nobody says what becomes of its issues, but they stay open.
 #[test]
-fn a_deadline_is_warned_of() {
+fn what_a_deadline_decides_is_warned_of() {
     let plan = plan(&["One".to_owned()], 0);
     let approval =
         json!({ "plan": plan, "digest": "d", "changes": [], "dismissed": [], "foreign": [], "approvals": 1 });
@@ -420,6 +550,11 @@ fn a_deadline_is_warned_of() {
         ("confirm_pr_list", json!({ "plan": plan }), true),
         ("approve_point_of_no_return/1", approval, true),
         ("post_release_checklist/issues", issues, true),
+        (
+            "attention/merge_pr/1/1",
+            json!({ "step": "merge_pr/1", "error": "x" }),
+            false,
+        ),
     ] {
         let asked = Event::CheckpointOpened {
             key: key.to_owned(),
@@ -495,6 +630,7 @@ fn answers_over(texts: &[String]) -> Vec<Content> {
         answers::blocked(project, &obstacles, &Wish::default(), MayOverride::No),
         answers::occupied("web-1", Some(&view), &wish, DateTime::UNIX_EPOCH),
         answers::nothing_runs(project, Some(&view), &obstacles, 3, MayOverride::Yes),
+        answers::would_undo(&view, Some(reason.clone())),
         answers::runs(&view, &obstacles, 3, DateTime::UNIX_EPOCH),
         answers::dry_run(project, &plan, &obstacles, &wish, MayOverride::Yes),
         text::now_locked(project, &lock_by(&reason)),
