@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use crate::deploy::Deployments;
@@ -21,9 +22,16 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// When it was found out, and why not.
 type Found = (Instant, Result<(), String>);
 
-/// The last answer. Clones share it.
+/// The last answer, and a write that is still under way. Clones share it.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<Option<Found>>>);
+pub struct Readiness(Arc<Mutex<Asked>>);
+
+#[derive(Default)]
+struct Asked {
+    last: Option<Found>,
+    /// On a disk that hangs, one write hangs however often somebody asks.
+    pending: Option<JoinHandle<Result<(), Probed>>>,
+}
 
 impl Readiness {
     /// Whether the store takes writes; if not, why.
@@ -34,27 +42,70 @@ impl Readiness {
         if let Some(error) = engine.fatal().borrow().as_ref() {
             return Err(error.to_string());
         }
-        let mut last = self.0.lock().await;
-        match &*last {
+        let mut asked = self.0.lock().await;
+        match &asked.last {
             Some((at, answer)) if at.elapsed() < if answer.is_ok() { GOOD } else { BAD } => answer.clone(),
             _ => {
-                let answer = found_out(engine).await;
-                *last = Some((Instant::now(), answer.clone()));
+                let answer = found_out(engine, &mut asked.pending).await;
+                asked.last = Some((Instant::now(), answer.clone()));
                 answer
             }
         }
     }
 }
 
-async fn found_out(engine: &Engine<Deployments>) -> Result<(), String> {
-    let probing = probe(&**engine.store(), engine.clock().now());
-    match tokio::time::timeout(LIMIT, probing).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Probed::NoRoom(error))) => Err(error.to_string()),
-        Ok(Err(Probed::Lost(error))) => {
+async fn found_out(
+    engine: &Engine<Deployments>,
+    pending: &mut Option<JoinHandle<Result<(), Probed>>>,
+) -> Result<(), String> {
+    let (store, now) = (engine.store().clone(), engine.clock().now());
+    match within_limit(pending, async move { probe(&*store, now).await }).await {
+        Some(Ok(Ok(()))) => Ok(()),
+        Some(Ok(Err(Probed::NoRoom(error)))) => Err(error.to_string()),
+        Some(Ok(Err(Probed::Lost(error)))) => {
             engine.store_failed(&error);
             Err(error.to_string())
         }
-        Err(_) => Err(format!("nothing was written within {} s", LIMIT.as_secs())),
+        Some(Err(ended)) => Err(ended.to_string()),
+        None => Err(format!("nothing was written within {} s", LIMIT.as_secs())),
+    }
+}
+
+/// The end of what is under way, or of `work` if nothing is; `None` if it takes too long, and then it goes on.
+async fn within_limit<T: Send + 'static>(
+    pending: &mut Option<JoinHandle<T>>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<Result<T, JoinError>> {
+    let under_way = pending.get_or_insert_with(|| tokio::spawn(work));
+    let ended = tokio::time::timeout(LIMIT, under_way).await.ok()?;
+    *pending = None;
+    Some(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn on_a_disk_that_hangs_one_write_hangs_however_often_somebody_asks() {
+        let (begun, disk) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let write = || {
+            let (begun, disk) = (begun.clone(), disk.clone());
+            async move {
+                begun.fetch_add(1, Ordering::SeqCst);
+                disk.notified().await;
+            }
+        };
+        let mut pending = None;
+        for _ in 0..3 {
+            assert!(within_limit(&mut pending, write()).await.is_none());
+        }
+        disk.notify_one();
+        assert!(matches!(within_limit(&mut pending, write()).await, Some(Ok(()))));
+        assert_eq!((begun.load(Ordering::SeqCst), pending.is_none()), (1, true));
     }
 }
