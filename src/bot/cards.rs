@@ -179,7 +179,7 @@ fn phase_line(phase: &crate::deploy::view::PhaseView) -> String {
     });
     let detail = busy.map(|step| format!(" · {}", step_detail(step))).unwrap_or_default();
     match phase.state {
-        Stand::Pending => format!("{emoji} {title}"),
+        Stand::Pending => format!("{emoji} {title} · {word}"),
         Stand::Done => format!("{emoji} *{title}* · {word}{took}"),
         _ => format!("{emoji} *{title}* · {word}{took}{detail}"),
     }
@@ -195,11 +195,7 @@ fn step_detail(step: &StepView) -> String {
 /// A line of the train with how far it is.
 pub fn car_line(view: &CarView) -> String {
     let (emoji, word) = text::car_state(view.state);
-    let word = match view.state {
-        CarState::Planned => String::new(),
-        _ => format!(" · _{word}_"),
-    };
-    format!("{emoji} {}{word}", text::car(&view.car, Medium::Slack))
+    format!("{emoji} {} · _{word}_", text::car(&view.car, Medium::Slack))
 }
 
 /// What a question says, open or answered.
