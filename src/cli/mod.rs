@@ -216,7 +216,7 @@ pub enum Command {
     /// Writes every deployment's events as JSON lines, whether Shipmate runs or not.
     ///
     /// Left out are the locks that people have put on projects, places in the queue and muted names, and deployments that have left the store
-    /// (`keep` in [history]): their flight recorders are in `data_dir`, under flight/archive.
+    /// (`keep` under `[history]`): their flight recorders are in `data_dir`, under flight/archive.
     Export(ConfigArgs),
 }
 
