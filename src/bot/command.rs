@@ -118,6 +118,12 @@ pub struct Named {
     pub wish: Wish,
 }
 
+/// Whether the first word of what was typed is one that the help lists; what follows it may make no sense.
+pub fn begins_with_a_word(text: &str) -> bool {
+    let first = text.split_whitespace().next().map(str::to_lowercase);
+    first.is_some_and(|first| WORDS.iter().any(|known| known.word == first))
+}
+
 /// Reads what was typed.
 ///
 /// # Errors

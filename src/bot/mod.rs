@@ -131,7 +131,8 @@ impl Bot {
             id: &typed.id,
         };
         let told = match command::parse(&typed.text) {
-            Err(complaint) => Told::Privately(text::complaint(&complaint)),
+            Err(complaint) if command::begins_with_a_word(&typed.text) => Told::Privately(text::complaint(&complaint)),
+            Err(complaint) => Told::Privately(text::unknown_word(&complaint, help())),
             Ok(Command::Help) => Told::Privately(help()),
             Ok(Command::Overview | Command::Status) => self.status(project, &typed.user).await?,
             Ok(Command::Start(named) | Command::Plan(named)) if !self.is_meant(project, &named) => {

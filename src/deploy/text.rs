@@ -1346,7 +1346,18 @@ pub fn history(views: &[View]) -> Content {
     }
 }
 
-/// What was typed isn't understood: one line, and not the whole help over a slip of the finger.
+/// The first word is none that the help lists: what was probably meant, and the help.
+pub fn unknown_word(why: &str, help: Content) -> Content {
+    let why = escape_but_code(why);
+    let end = if why.ends_with('?') { "" } else { "." };
+    let line = format!("🚫 {}{end} Nothing was done.", capitalised(&why));
+    Content {
+        text: format!("{line}\n{}", help.text),
+        blocks: [kit::section(&line)].into_iter().chain(help.blocks).collect(),
+    }
+}
+
+/// What follows a known word isn't understood: one line, and not the whole help over a slip of the finger.
 pub fn complaint(why: &str) -> Content {
     not_understood(&escape_but_code(why))
 }

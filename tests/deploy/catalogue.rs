@@ -1109,8 +1109,6 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
     catalogue.line("", text::help(&words));
     catalogue.name("complaint");
     for typed in [
-        "strat",
-        "rm -rf",
         "status now",
         "show",
         "lock",
@@ -1128,6 +1126,11 @@ fn answers_to_commands(catalogue: &mut Catalogue) {
     ] {
         let complaint = command::parse(typed).unwrap_err();
         catalogue.line(typed, text::complaint(&complaint));
+    }
+    catalogue.name("unknown_word");
+    for typed in ["strat", "rm -rf"] {
+        let complaint = command::parse(typed).unwrap_err();
+        catalogue.line(typed, text::unknown_word(&complaint, text::help(&words[..1])));
     }
     catalogue.name("another project");
     catalogue.line("unknown", text::typed::another_project("pathc", "web", None));

@@ -307,18 +307,21 @@ async fn an_abort_after_the_point_of_no_return_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_word_is_said_in_one_line_and_does_nothing() {
+async fn an_unknown_word_shows_the_help_and_does_nothing() {
     let stage = Stage::new().await;
     let answer = stage.ana().says("/deploy strat").await;
+    let help = stage.ana().says("/deploy help").await;
+    let said = "🚫 I don't know strat. Did you mean start? Nothing was done.";
+    assert!(answer.contains(said) && answer.contains(help.trim()), "{answer}");
+    let slip = stage.ana().says("/deploy status now").await;
     assert_eq!(
-        answer.trim(),
-        "🚫 I don't know strat. Did you mean start? /deploy help lists all."
+        slip.trim(),
+        "🚫 status takes nothing after it, and now followed. /deploy help lists all."
     );
     for wrong in ["/deploy start api", "/deploy plan pathc"] {
         let answer = stage.ana().says(wrong).await;
         assert!(answer.contains("neither this channel's project, web, nor"), "{answer}");
     }
-    let help = stage.ana().says("/deploy help").await;
     insta::assert_snapshot!(help);
     assert!(stage.store.scan("lock/").unwrap().is_empty());
     stage.closes().await;
