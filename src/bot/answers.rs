@@ -8,7 +8,7 @@ use crate::config::Project;
 use crate::deploy::begin::Wish;
 use crate::deploy::decide::LONGEST_REASON;
 use crate::deploy::lock::Obstacle;
-use crate::deploy::text;
+use crate::deploy::text::{self, dialogue};
 use crate::deploy::view::View;
 use crate::slack::Content;
 use crate::slack::kit::{self, Style};
@@ -51,8 +51,8 @@ pub enum MayOverride {
 /// Opens the start dialogue; nobody is led to one whose start would be refused.
 fn start_button(wish: &Wish, obstacles: &[Obstacle], may: MayOverride) -> Option<Value> {
     match (obstacles.is_empty(), may) {
-        (true, _) => wishing("Start…", START, wish, Style::Primary),
-        (false, MayOverride::Yes) => wishing("Start anyway…", START, wish, Style::Danger),
+        (true, _) => wishing(dialogue::START_WHAT, START, wish, Style::Primary),
+        (false, MayOverride::Yes) => wishing(dialogue::START_ANYWAY, START, wish, Style::Danger),
         (false, MayOverride::No) => None,
     }
 }
@@ -66,7 +66,7 @@ pub fn blocked(project: &Project, obstacles: &[Obstacle], wish: &Wish, may: MayO
 /// A start that has to wait, because one runs.
 pub fn occupied(id: &str, view: Option<&View>, wish: &Wish, now: DateTime<Utc>) -> Content {
     let refusal = text::already_running(id, view, now);
-    let queue = wishing("Queue mine", QUEUE, wish, Style::Plain);
+    let queue = wishing(dialogue::QUEUE_MINE, QUEUE, wish, Style::Plain);
     with_buttons(refusal.text, queue.into_iter().collect())
 }
 
@@ -125,7 +125,7 @@ pub fn dry_run(
     let title = text::dry_run(project);
     let mut blocks = vec![kit::header(&title)];
     blocks.extend(cards::train(plan));
-    blocks = kit::capped(blocks, "… and more.");
+    blocks = kit::capped(blocks, dialogue::AND_MORE);
     blocks.truncate(kit::BLOCKS - 2);
     if let Some(sentence) = text::obstacles(obstacles, text::Medium::Slack) {
         blocks.push(kit::context(&sentence));

@@ -176,7 +176,13 @@ pub fn parse(text: &str) -> Result<Command, String> {
 fn unknown_word(typed: &str) -> String {
     let distance = |known: &&Word| strsim::damerau_levenshtein(typed, known.word);
     let near = WORDS.iter().min_by_key(distance).filter(|near| distance(near) <= 2);
-    complaint::unknown(typed, near.map(|near| near.word))
+    // What people call it elsewhere is nearer than what is spelled alike.
+    let near = match typed {
+        "stop" | "cancel" | "rollback" | "undo" => Some("abort"),
+        "release" | "ship" | "go" => Some("start"),
+        _ => near.map(|near| near.word),
+    };
+    complaint::unknown(typed, near)
 }
 
 /// A time has at most so many words: `2 hours 30 minutes`.

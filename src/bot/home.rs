@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::slots::Slots;
 use super::{Bot, cards};
-use crate::deploy::text::{self, Fate, Medium, home as words};
+use crate::deploy::text::{self, Fate, Medium, dialogue, home as words};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::saga::Actor;
 use crate::slack::kit::{self, Style};
@@ -75,11 +75,11 @@ impl Home<'_> {
             )
         });
         blocks.extend(listed(runs.collect(), words::NOTHING_RUNS));
-        blocks = kit::capped(blocks, "… and more.");
+        blocks = kit::capped(blocks, dialogue::AND_MORE);
         blocks.truncate(kit::BLOCKS - 2);
         let (sentence, label, action) = match self.muted {
-            true => (words::MUTED, "Mention me again", UNMUTE),
-            false => (words::MENTIONED, "Don't mention me", MUTE),
+            true => (words::MUTED, dialogue::MENTION_AGAIN, UNMUTE),
+            false => (words::MENTIONED, dialogue::DO_NOT_MENTION, MUTE),
         };
         blocks.push(kit::divider());
         blocks.push(kit::section_with(

@@ -7,7 +7,7 @@ use crate::deploy::begin::NotBegun;
 use crate::deploy::lock::{Obstacle, Turn};
 use crate::deploy::permits::Permit;
 use crate::deploy::runbook::Phase;
-use crate::deploy::text::{self as shared, Medium, choice_label, counted, listed};
+use crate::deploy::text::{self as shared, Medium, counted, listed};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{Question, QuestionKind, Stand, View};
 use crate::deploy::{choice, runbook};
@@ -61,10 +61,17 @@ fn how_to_decide(view: &View, question: &Question) -> Vec<String> {
     let command = |chosen: &str| {
         let more = match (&question.kind, chosen) {
             (QuestionKind::Approve { digest, .. }, choice::APPROVE) => format!(" --plan {digest}"),
-            (_, choice::EDIT) => " --only 1,2".to_owned(),
+            (QuestionKind::ConfirmPrList { plan }, choice::EDIT) => {
+                let numbers: Vec<String> = plan.cars.iter().map(|car| car.number.to_string()).collect();
+                format!(" --only {}", numbers.join(","))
+            }
             _ => String::new(),
         };
-        let label = choice_label(chosen);
+        let step = match &question.kind {
+            QuestionKind::Attention { step, .. } => step.as_deref(),
+            _ => None,
+        };
+        let label = shared::offered(chosen, step);
         format!("{label}: shipmate decide {} {} {chosen}{more}", view.id, question.key)
     };
     offered(question).map(command).collect()

@@ -4,6 +4,7 @@
 use super::ci::{self, Red, Rule};
 use super::progress::Progress;
 use super::world::{Poll, World};
+use crate::config::DeployApproval;
 use crate::github::{Comparison, ErrorKind, PullRequest, PullRequestState, Sha};
 use crate::saga::clock::delta;
 use crate::saga::{Context, StepError};
@@ -15,7 +16,7 @@ use crate::saga::{Context, StepError};
 /// Who did what, for people; or GitHub's failure.
 pub async fn foreign_tip(cx: &Context<'_, World>, branch: &str, known: &[String]) -> Result<Option<Sha>, StepError> {
     let Some(ours) = known.last() else { return Ok(None) };
-    let Some((tip, comparison)) = settled_tip(cx, branch, ours, known).await? else {
+    let Some((tip, comparison)) = settled_tip(cx, branch, ours, known, Whose::Train).await? else {
         return Ok(None);
     };
     let happened = what_happened(branch, ours, &tip, &comparison);
@@ -35,21 +36,30 @@ pub async fn foreign_head(cx: &Context<'_, World>, pr: &PullRequest, known: &[Sh
         return Ok(None);
     }
     if pr.state == PullRequestState::Closed {
-        return Err(StepError::permanent(format!(
-            "#{} was closed by somebody: reopen it, then Retry",
-            pr.number
-        )));
+        let (number, branch, head) = (pr.number, &pr.head.branch, &pr.head.sha);
+        let tip = cx.world.github.branch_tip(branch).await?;
+        return Err(StepError::permanent(match tip.as_ref() == Some(head) {
+            true => format!("#{number} was closed by somebody: reopen it, then Retry"),
+            // GitHub closes a pull request whose branch goes, and reopens it only where it was.
+            false => format!(
+                "{branch} was deleted or moved by somebody, and #{number} is closed: restore the branch at {}, reopen #{number}, then Retry",
+                head.short()
+            ),
+        }));
     }
     if pr.head.sha == *ours {
         return Ok(None);
     }
     let branch = &pr.head.branch;
     let tips: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let Some((tip, comparison)) = settled_tip(cx, branch, ours.as_str(), &tips).await? else {
+    let Some((tip, comparison)) = settled_tip(cx, branch, ours.as_str(), &tips, Whose::People).await? else {
         return Ok(None);
     };
     let happened = what_happened(branch, ours.as_str(), &tip, &comparison);
-    let then = "Retry takes it in, and waits for its checks and for an approval of it";
+    let then = match cx.world.project.deploy_approval {
+        DeployApproval::Required => "Retry takes it in, and waits for its checks and for an approval of it",
+        DeployApproval::None => "Retry takes it in, and waits for its checks",
+    };
     taken_in(cx, tip, &format!("{happened}. {then}")).await.map(Some)
 }
 
@@ -67,6 +77,15 @@ pub async fn taken_in(cx: &Context<'_, World>, tip: Sha, told: &str) -> Result<S
     Err(StepError::permanent(told))
 }
 
+/// By whom a branch gets its tips.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// By the train's merges, which only add to it: an earlier tip that lies ahead came in with another pull request.
+    Train,
+    /// By people, who also set it back and forth: what was there before is as new as anything.
+    People,
+}
+
 /// A tip that isn't ours, and how it stands to ours; `None` if all is well. GitHub's answers lag behind its merges, so an older tip of ours
 /// counts only once it has stayed.
 async fn settled_tip(
@@ -74,6 +93,7 @@ async fn settled_tip(
     branch: &str,
     ours: &str,
     known: &[String],
+    whose: Whose,
 ) -> Result<Option<(Sha, Comparison)>, StepError> {
     let lagging_until = cx.now() + delta(cx.world.settle);
     let mut poll = Poll::new(&cx.world.project);
@@ -90,7 +110,7 @@ async fn settled_tip(
         let comparison = compare(cx.world, ours, &tip).await?;
         let seen_before = known.iter().any(|known| known == tip.as_str());
         // A pull request that came in with another one moves nothing: its commit is behind the tip.
-        if seen_before && comparison.status == "ahead" {
+        if whose == Whose::Train && seen_before && comparison.status == "ahead" {
             return Ok(None);
         }
         if !seen_before || cx.now() > lagging_until {

@@ -305,8 +305,10 @@ impl RehearseMerges {
             return Ok(None);
         }
         world.git.fetch_branch(clone, &self.base).await?;
+        let before = agreed_version(&read_versions(world, clone, &self.onto).await?)?;
         let there = agreed_version(&read_versions(world, clone, &self.base_tip).await?)?;
-        if there != version.from {
+        // A pull request of the train may change the version, too: what counts is what the base branch did.
+        if there != before {
             return Ok(Some(Clash::Version(there)));
         }
         let bump = deploy_pr::bump_commit(world, clone, tip, version, DateTime::UNIX_EPOCH).await?;
@@ -815,11 +817,17 @@ impl Step<World> for MergePr {
         cx.settle(cx.world.settle).await?;
         let pr = cx.world.github.pull_request(self.number).await?;
         let merged = pr.merged == Some(true) && pr.base.branch == self.into;
-        // At another head it is nobody's work but somebody else's: what to make of that is for the next try to say.
-        match merged && pr.head.sha == self.head {
-            true => self.judge(cx, &pr).await,
-            false => Ok(None),
-        }
+        // At whatever head: a merge into the deploy branch is the point of no return, whoever made it.
+        Ok(merged.then(|| merge_commit(&pr)))
+    }
+}
+
+/// What a merged pull request became.
+pub(super) fn merge_commit(pr: &PullRequest) -> MergeCommit {
+    MergeCommit {
+        commit: pr.merge_commit_sha.clone().unwrap_or_else(|| pr.head.sha.clone()),
+        by: pr.merged_by.clone(),
+        foreign: None,
     }
 }
 
@@ -836,19 +844,14 @@ impl MergePr {
             }
             if pr.head.sha != self.head {
                 let told = format!(
-                    "{} merged #{number} at {}, where {} was approved. Retry takes it as it is",
+                    "{} merged #{number} at {}, where {} was expected. Retry takes it as it is",
                     pr.merged_by.as_deref().unwrap_or("somebody"),
                     pr.head.sha.short(),
                     self.head.short()
                 );
                 guard::taken_in(cx, pr.head.sha.clone(), &told).await?;
             }
-            let commit = pr.merge_commit_sha.clone().unwrap_or_else(|| pr.head.sha.clone());
-            return Ok(Some(MergeCommit {
-                commit,
-                by: pr.merged_by.clone(),
-                foreign: None,
-            }));
+            return Ok(Some(merge_commit(pr)));
         }
         if pr.state == PullRequestState::Closed {
             return Err(StepError::permanent(format!("#{number} was closed by somebody")));

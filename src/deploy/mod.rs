@@ -181,7 +181,7 @@ async fn set_up(saga: &Saga<World>, request: &Request) -> Result<Ready, Stop> {
 }
 
 /// `name` in the first round, `name/2` in the second.
-pub fn in_round(name: &str, round: u32) -> String {
+fn in_round(name: &str, round: u32) -> String {
     match round {
         1 => name.to_owned(),
         round => format!("{name}/{round}"),
@@ -636,23 +636,32 @@ async fn get_this_head_merged(
     if project.deploy_approval == DeployApproval::Required {
         let author = deploy_pr.author.as_ref();
         let asked = project.reviewers.iter().filter(|login| Some(*login) != author);
+        let reviewers: Vec<String> = asked.cloned().collect();
+        let key = in_round("wait_for_approval", round);
+        if round > 1 && !reviewers.is_empty() {
+            // Whoever approved of an earlier head doesn't learn from GitHub that it no longer counts.
+            let again = AskReviewersAgain {
+                number: deploy_pr.number,
+                reviewers: reviewers.clone(),
+            };
+            saga.forward(format!("{key}/ask_again"), again).await?;
+        }
         let approval = WaitForApproval {
             pull_request: deploy_pr.clone(),
-            reviewers: asked.cloned().collect(),
+            reviewers,
             heads: heads.to_vec(),
         };
-        if let Approval::Moved { moved } = saga.read(in_round("wait_for_approval", round), approval).await? {
+        if let Approval::Moved { moved } = saga.read(key, approval).await? {
             return Ok(Merging::Moved { moved });
         }
     }
-    if round == 1 {
-        let stacked = MoveStackedPrs {
-            children: plan.stacked(),
-            branch: plan.branch.clone(),
-            base: plan.base.clone(),
-        };
-        saga.forward("merge_deploy_pr/stacked", stacked).await?;
-    }
+    let stacked = MoveStackedPrs {
+        children: plan.stacked(),
+        branch: plan.branch.clone(),
+        base: plan.base.clone(),
+    };
+    // Once, in whichever round comes this far first.
+    saga.forward("merge_deploy_pr/stacked", stacked).await?;
     let merge = MergeDeployPr {
         number: deploy_pr.number,
         head: head.clone(),

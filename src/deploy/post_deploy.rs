@@ -161,11 +161,14 @@ impl WatchDeployRun {
         let conclusion = run.conclusion.as_deref().unwrap_or("failure");
         Ok(StepError::permanent(match failed {
             Some(job) => format!(
-                "the Actions run ended as {conclusion}: job {} failed, see {}",
+                "the Actions run ended as {conclusion}: job {} failed, see {}. Run it again there, then Retry",
                 job.name,
                 job.html_url.as_ref().unwrap_or(&run.html_url)
             ),
-            None => format!("the Actions run ended as {conclusion}, see {}", run.html_url),
+            None => format!(
+                "the Actions run ended as {conclusion}, see {}. Run it again there, then Retry",
+                run.html_url
+            ),
         }))
     }
 }

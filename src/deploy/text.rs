@@ -213,7 +213,7 @@ pub fn stand(stand: Stand) -> (&'static str, &'static str) {
 pub fn car_state(state: CarState) -> (&'static str, &'static str) {
     match state {
         CarState::Planned => ("▫️", "planned"),
-        CarState::Retargeted => ("🎯", "on the deploy branch"),
+        CarState::Retargeted => ("🎯", "ready to merge"),
         CarState::Merging => ("🔄", "merging"),
         CarState::Merged => ("✅", "merged"),
         CarState::Skipped => ("⏭️", "skipped"),
@@ -875,9 +875,9 @@ pub fn confirmation(choice: &str) -> Option<Confirmation> {
         )),
         engine::STOP => Some(ask(
             "Stop here?",
-            "What is merged stays merged. You then choose what becomes of the rest.",
+            "The deployment ends here. What is merged stays merged; if something is left over, you choose what becomes of it.",
             "Stop here",
-            "Go on",
+            "Not now",
         )),
         _ => None,
     }
@@ -1637,7 +1637,7 @@ pub fn preliminary(mut notes: Content) -> Content {
 }
 
 /// Over what an abort would undo.
-pub const WOULD_UNDO: &str = "This is undone, newest first, and read back from GitHub:";
+pub const WOULD_UNDO: &str = "This will be undone, newest first, and read back from GitHub:";
 
 /// What an abort undoes, one line each.
 pub fn undoes(view: &View, medium: Medium) -> Vec<String> {

@@ -219,7 +219,7 @@ impl Plan {
             match self.cars.iter().find(|car| car.number == old.number) {
                 None => {
                     let why = self.excluded.iter().find(|excluded| excluded.number == old.number);
-                    let why = why.map_or_else(|| "no longer open".to_owned(), |excluded| excluded.reason.to_string());
+                    let why = why.map_or_else(|| Reason::NotOpen.to_string(), |excluded| excluded.reason.to_string());
                     changes.push(format!("#{} is out: {why}", old.number));
                 }
                 Some(new) if new.head != old.head => changes.push(format!(

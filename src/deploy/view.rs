@@ -16,7 +16,7 @@ use super::runbook::{Line, Phase, RUNBOOK, line_of};
 use super::text;
 use super::train::{Car, Excluded, Plan, Shipped, VersionPlan};
 use super::wait_and_merge::{Green, MergeDeployPr, Merging, WaitForCi};
-use super::{Item, NUDGE, Request, in_round, read_request, ticks};
+use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
 use crate::saga::engine::TooLate;
@@ -521,10 +521,9 @@ fn completed(history: &History, key: &str) -> bool {
         .is_some_and(|step| matches!(step.phase, StepPhase::Completed(_)))
 }
 
-/// The last round of a step that begins anew when its subject has changed.
-fn last_round<'a>(history: &'a History, name: &str) -> Option<&'a StepState> {
-    let rounds = (1..).map_while(|round| history.step(&in_round(name, round)));
-    rounds.last()
+/// The last round of a step that begins anew when its subject has changed; not every round comes as far as each step.
+fn last_round<'a>(history: &'a History, kind: &str) -> Option<&'a StepState> {
+    history.steps().iter().rev().find(|step| step.kind == kind)
 }
 
 /// The step that merged the deploy pull request, once it is done.
@@ -768,6 +767,8 @@ fn part_state(history: &History, last: &StepState, parts: &[&StepState], planned
         {
             Stand::Running
         }
+        // Another head came in, for which it is still to be done.
+        StepPhase::Completed(output) if output.get("moved").is_some() => Stand::Pending,
         StepPhase::Completed(_) => Stand::Done,
         StepPhase::Skipped => Stand::Skipped,
         StepPhase::Failed { retry_at: Some(_), .. } => Stand::Retrying,

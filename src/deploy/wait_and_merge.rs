@@ -6,7 +6,7 @@ use super::ci::{self, Rule, Verdict};
 use super::deploy_pr::DeployPr;
 use super::eligible;
 use super::guard;
-use super::merge_prs::{MergeCommit, MergePr, Reviewers, opinion};
+use super::merge_prs::{MergeCommit, MergePr, Reviewers, merge_commit, opinion};
 use super::progress::Progress;
 use super::world::{Poll, World, overdue};
 use crate::config::NoChecks;
@@ -171,7 +171,10 @@ impl Step<World> for WaitForApproval {
                 return Ok(Approval::By(Vec::new()));
             }
             let mut reviews = cx.world.github.reviews(pr.number).await?;
-            reviews.retain(|review| !self.is_outdated(review));
+            // Not left out: that would bring back what the same person said before it.
+            for review in reviews.iter_mut().filter(|review| self.is_outdated(review)) {
+                review.state = ReviewState::Dismissed;
+            }
             let changes_requested = match opinion(cx.world, &pr, &reviews, &Reviewers::default()).await? {
                 eligible::Verdict::Approved(approvals) => {
                     return Ok(Approval::By(
@@ -283,6 +286,10 @@ impl Step<World> for MergeDeployPr {
     }
 
     async fn observe(&self, cx: &Context<'_, World>) -> Result<Option<Merging>, StepError> {
-        Ok(self.merge().observe(cx).await?.map(Merging::Merged))
+        cx.settle(cx.world.settle).await?;
+        let pr = cx.world.github.pull_request(self.number).await?;
+        // At another head, what to make of it is for the next try to say.
+        let ours = pr.merged == Some(true) && pr.base.branch == self.into && pr.head.sha == self.head;
+        Ok(ours.then(|| Merging::Merged(merge_commit(&pr))))
     }
 }

@@ -36,7 +36,7 @@ async fn an_abort_typed_as_a_command_shows_what_it_undoes_before_it_does() {
     stage.plays_to("Confirm").await;
     let answer = stage.ben().says("/deploy abort wrong day").await;
     assert!(
-        answer.contains("This is undone, newest first") && answer.contains("• the branch deploy-"),
+        answer.contains("This will be undone, newest first") && answer.contains("• the branch deploy-"),
         "{answer}"
     );
     assert_ne!(stage.snapshot().await, before, "nothing is undone yet");

@@ -2,10 +2,13 @@
 //! that the day's deployment before had.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use serde_json::json;
 use shipmate::config::DeployApproval;
+use shipmate::deploy::stats::Run;
+use shipmate::deploy::view::View;
 use shipmate::sandbox::faults::{Fault, Kind, When};
 use shipmate::sandbox::github::Scenario;
 use shipmate::sandbox::github::knobs::DeleteHead;
@@ -93,6 +96,60 @@ async fn a_base_with_another_version_by_now_calls_the_train_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_the_train_itself_changes_is_no_clash() {
+    let mut stage = Stage::empty(Scenario::Happy, |_| {}).await;
+    let branch = stage.github().pull(REPO, 41).await.unwrap().head;
+    for path in ["package.json", "Cargo.toml", "VERSION"] {
+        let before = stage.github().file(REPO, &branch, path).await.unwrap();
+        let after = before.replace("1.4.2", "2.0.0");
+        stage.github().push(REPO, &branch, "ben", path, &after).await.unwrap();
+    }
+    stage.boot().await;
+    stage.plays_to("Approve").await;
+    stage
+        .github()
+        .push(REPO, "staging", "eve", "docs.md", "New.\n")
+        .await
+        .unwrap();
+    stage.ben().clicks("Approve").await;
+    stage.reads("staging moved: ").await;
+    stage.sees("Approve").await;
+    stage.ben().clicks("Approve").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 2.0.1 shipped with 4 pull requests").await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_pull_request_that_somebody_merged_at_another_head_is_no_reason_to_undo() {
+    let stage = Stage::new().await;
+    stage.plays_to("Approve").await;
+    let github = stage.github().clone();
+    let url = format!("{}/repos/{REPO}/pulls/41/merge", github.api_url());
+    let done = AtomicBool::new(false);
+    let hook = move |request: &str, when: When| {
+        if request.contains("pulls/41/merge") && when == When::Before && !done.swap(true, Ordering::SeqCst) {
+            let by_hand = async {
+                let head = github.pull(REPO, 41).await.unwrap().head;
+                github.push(REPO, &head, "eve", "src/late.js", "1\n").await.unwrap();
+                let request = reqwest::Client::new().put(&url).header("user-agent", "eve");
+                let request = request.bearer_auth(github.token()).json(&json!({}));
+                assert!(request.send().await.unwrap().status().is_success());
+            };
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(by_hand));
+        }
+    };
+    stage.github().faults().watch(Some(Arc::new(hook)));
+    stage.ben().clicks("Approve").await;
+    stage.ticks_everything().await;
+    stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    stage
+        .reads("The deploy branch is not what the rehearsal promised")
+        .await;
+    stage.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_base_that_moved_and_still_fits_is_shown_and_approved_anew() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
@@ -153,13 +210,16 @@ async fn what_somebody_pushes_to_the_deploy_branch_has_to_become_green_and_appro
     let pushed = stage.github().tip(REPO, &branch()).await.unwrap();
     stage.github().knobs(|knobs| knobs.second_wave = 0);
     stage.ben().clicks("Retry").await;
-    // The approval that was given was of what was there before.
-    stage.reads("Waiting on GitHub for an approval by dan").await;
-    stage.github().review(REPO, number, "dan", "APPROVED").await.unwrap();
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
     let pull = stage.github().pull(REPO, number).await.unwrap();
-    assert_eq!((pull.head_sha, pull.merged.is_some()), (pushed, true));
+    assert_eq!((&pull.head_sha, pull.merged.is_some()), (&pushed, true));
+    // What was approved first was what was there before; asked again, dan approves of this.
+    let approved: Vec<&String> = pull.reviews.iter().map(|review| &review.commit).collect();
+    assert!(approved.ends_with(&[&pushed]), "{approved:?}");
+    let history = stage.journal("web-1").history();
+    let view = View::of("web-1", &history);
+    assert!(view.deploy_pr_merged && Run::of(&view, &history).merged_at.is_some());
     assert!(stage.github().file(REPO, "staging", "src/hotfix.js").await.is_some());
     stage.closes().await;
 }
@@ -168,16 +228,12 @@ async fn what_somebody_pushes_to_the_deploy_branch_has_to_become_green_and_appro
 async fn a_push_at_the_moment_of_the_merge_is_told_of_and_taken_in() {
     let stage = Stage::new().await;
     let github = stage.github().clone();
-    let pushed = std::sync::atomic::AtomicBool::new(false);
+    let pushed = AtomicBool::new(false);
     let hook = move |request: &str, when: When| {
         let theirs = [41, 42, 44, 47]
             .iter()
             .any(|number| request.contains(&format!("pulls/{number}/")));
-        if request.ends_with("/merge")
-            && !theirs
-            && when == When::Before
-            && !pushed.swap(true, std::sync::atomic::Ordering::SeqCst)
-        {
+        if request.ends_with("/merge") && !theirs && when == When::Before && !pushed.swap(true, Ordering::SeqCst) {
             let push = async {
                 github
                     .push(REPO, &branch(), "eve", "src/hotfix.js", "1\n")
@@ -192,11 +248,12 @@ async fn a_push_at_the_moment_of_the_merge_is_told_of_and_taken_in() {
     stage.reads("by eve: Change src/hotfix.js. Retry takes it in").await;
     stage.sees("Retry").await;
     stage.ben().clicks("Retry").await;
-    stage.reads("Waiting on GitHub for an approval by dan").await;
-    let number = deploy_pr(&stage).await;
-    stage.github().review(REPO, number, "dan", "APPROVED").await.unwrap();
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
+    let number = deploy_pr(&stage).await;
+    let pull = stage.github().pull(REPO, number).await.unwrap();
+    let approved: Vec<&String> = pull.reviews.iter().map(|review| &review.commit).collect();
+    assert!(matches!(approved.as_slice(), [bump, pushed] if bump != pushed && **pushed == pull.head_sha));
     stage.closes().await;
 }
 

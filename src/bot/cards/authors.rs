@@ -122,7 +122,7 @@ fn dropped(view: &View, before: &Plan, after: &Plan, key: &str, audience: &Audie
         .filter(|car| after.cars.iter().all(|rides| rides.number != car.number));
     let why = |car: &Car| {
         let out = after.excluded.iter().find(|out| out.number == car.number);
-        out.map_or_else(|| "no longer open".to_owned(), |out| out.reason.to_string())
+        out.map_or_else(|| Reason::NotOpen.to_string(), |out| out.reason.to_string())
     };
     let lines: Vec<Line<'_>> = gone.map(|car| line(car, format!(" · {}", escape(&why(car))))).collect();
     message(format!("dropped/{key}"), Fate::Dropped, view, &lines, audience)

@@ -142,7 +142,7 @@ async fn a_merge_at_another_head_is_nobodys_until_a_person_says_so() {
     });
     assert_eq!(
         merge(github).await.unwrap_err(),
-        "eve merged #7 at ddddddd, where aaaaaaa was approved. Retry takes it as it is"
+        "eve merged #7 at ddddddd, where aaaaaaa was expected. Retry takes it as it is"
     );
 }
 

@@ -74,6 +74,18 @@ pub fn no_number(typed: &str) -> String {
     format!("{typed} is no pull request number.")
 }
 
+/// Opens the start dialogue.
+pub const START_WHAT: &str = "Start…";
+/// Opens it for who may pass locks and freezes.
+pub const START_ANYWAY: &str = "Start anyway…";
+/// Puts a start into the queue.
+pub const QUEUE_MINE: &str = "Queue mine";
+/// Ends the mentions.
+pub const DO_NOT_MENTION: &str = "Don't mention me";
+/// And begins them anew.
+pub const MENTION_AGAIN: &str = "Mention me again";
+/// What a list can't hold.
+pub const AND_MORE: &str = "… and more.";
 /// To the deploy pull request's page.
 pub const DEPLOY_PR: &str = "Deploy PR";
 /// To the Actions run's page.
