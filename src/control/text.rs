@@ -1,6 +1,7 @@
 //! Every sentence that people read in a terminal.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::config::Project;
 use crate::deploy::begin::NotBegun;
@@ -10,7 +11,7 @@ use crate::deploy::runbook::Phase;
 use crate::deploy::text::{self as shared, Medium, counted, listed};
 use crate::deploy::train::Plan;
 use crate::deploy::view::{Question, QuestionKind, Stand, View};
-use crate::deploy::{choice, runbook};
+use crate::deploy::{NUDGE, choice, runbook};
 use crate::requests::Request;
 use crate::saga::{Actor, Event, History};
 
@@ -142,7 +143,7 @@ fn event(event: &Event) -> String {
             let reason = payload["reason"].as_str().map(|reason| format!(" ({reason})"));
             format!("{key}: {choice} by {}{}", person(by), reason.unwrap_or_default())
         }
-        Event::Signalled { key, by, value } => format!("{key}: {} says {value}", person(by)),
+        Event::Signalled { key, by, value } => format!("{key}: {} {}", person(by), did(value)),
         Event::Refused { by, what, why } => format!("refused: {} may not {what}: {why}", person(by)),
         Event::AbortRequested { by, reason } => match reason {
             Some(reason) => format!("abort asked for by {}: {reason}", person(by)),
@@ -150,6 +151,7 @@ fn event(event: &Event) -> String {
         },
         Event::UnwindStarted { reason } => format!("undoing: {reason}"),
         Event::CompensationStarted { key } => format!("{key}: taking it back"),
+        Event::CompensationCompleted { key, receipt, .. } if receipt.is_empty() => format!("{key}: taken back"),
         Event::CompensationCompleted { key, receipt, .. } => format!("{key}: taken back: {}", receipt.join("; ")),
         Event::CompensationFailed { key, error, .. } => format!("{key}: can't be taken back: {error}"),
         Event::SagaFinished { outcome } => format!("ended: {outcome:?}").to_lowercase(),
@@ -261,6 +263,18 @@ pub fn no_such_choice(question: &Question, chosen: &str) -> String {
     )
 }
 
+/// What somebody's word about a question was.
+fn did(value: &Value) -> String {
+    let item = value["item"].as_u64().map(|item| item + 1);
+    match (item, value["done"].as_bool(), value.as_str()) {
+        (Some(item), Some(false), _) => format!("took back the tick of item {item}"),
+        (Some(item), _, _) => format!("ticked item {item}"),
+        (None, _, Some(NUDGE)) => "asked again".to_owned(),
+        (None, _, Some(word)) => format!("chose {}", shared::offered(word, None)),
+        (None, _, None) => format!("says {value}"),
+    }
+}
+
 /// An approval is for one plan, named by its digest.
 pub fn which_plan(view: &View, question: &Question, digest: &str, given: Option<&str>) -> String {
     let problem = match given {
@@ -311,4 +325,24 @@ pub fn not_begun(why: &NotBegun) -> String {
 /// Nothing waits for another try.
 pub fn nothing_to_retry(id: &str) -> String {
     format!("Nothing of {id} waits for another try; see it with: shipmate show {id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_did_is_said_in_words() {
+        for (value, said) in [
+            (json!({ "item": 0, "done": true }), "ticked item 1"),
+            (json!({ "item": 2, "done": false }), "took back the tick of item 3"),
+            (json!(NUDGE), "asked again"),
+            (json!("approve"), "chose Approve"),
+            (json!([1]), "says [1]"),
+        ] {
+            assert_eq!(did(&value), said);
+        }
+    }
 }
