@@ -456,6 +456,10 @@ mod tests {
             (7264, completed("change_pr_bases/7")),
             (7264, started("change_pr_bases/9", 1)),
             (7266, completed("change_pr_bases/9")),
+            (7266, opened("post_release_checklist/issues")),
+            (7267, opened("post_release_checklist")),
+            (7276, decided("post_release_checklist/issues")),
+            (7296, decided("post_release_checklist")),
         ];
         let record = |(seq, (second, event)): (usize, (i64, Event))| Record {
             seq: seq as u64,
@@ -475,6 +479,7 @@ mod tests {
             ("rehearse_merges", 3),
             ("confirm_pr_list", 60),
             ("change_pr_bases", 3),
+            ("post_release_checklist", 30),
         ];
         assert_eq!(took, expected);
         let clone = &view.phases[0].steps[1];

@@ -717,7 +717,8 @@ fn run_at(line: &Line, parts: &[&StepState], asked: &[&CheckpointState]) -> Opti
     }
 }
 
-/// The last run of each part that worked; where people are asked, the last time that each question was.
+/// The last run of each part that worked; where people are asked, the last time that each question was. What goes on at the same time counts
+/// once.
 fn took(line: &Line, parts: &[&StepState], asked: &[&CheckpointState]) -> Duration {
     let worked = parts
         .iter()
@@ -730,11 +731,19 @@ fn took(line: &Line, parts: &[&StepState], asked: &[&CheckpointState]) -> Durati
         true => answered.collect(),
         false => worked.collect(),
     };
-    let last: HashMap<&str, Duration> = runs
+    let last: HashMap<&str, _> = runs
         .into_iter()
-        .map(|(key, from, to)| (over_rounds(line, key), (to - from).to_std().unwrap_or_default()))
+        .map(|(key, from, to)| (over_rounds(line, key), (from, to)))
         .collect();
-    last.values().sum()
+    let mut spans: Vec<_> = last.into_values().collect();
+    spans.sort();
+    let mut counted_until = DateTime::<Utc>::MIN_UTC;
+    let mut total = TimeDelta::zero();
+    for (from, to) in spans {
+        total += (to - from.max(counted_until)).max(TimeDelta::zero());
+        counted_until = counted_until.max(to);
+    }
+    total.to_std().unwrap_or_default()
 }
 
 /// Steps with one part a pull request.
