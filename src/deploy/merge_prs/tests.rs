@@ -132,18 +132,16 @@ async fn a_merge_whose_reply_was_lost_is_seen_and_not_asked_for_again() {
     assert_eq!(merge(github).await.unwrap().commit, sha("c"));
 }
 
+/// Before anything else is merged, nobody could be asked; and what is merged can't be undone.
 #[tokio::test]
-async fn a_merge_at_another_head_is_nobodys_until_a_person_says_so() {
+async fn a_first_merge_at_another_head_is_the_point_of_no_return() {
     let mut github = MockGitHub::new();
     github.expect_pull_request().returning(|_| {
         let mut pr = merged("deploy-1");
         pr.head.sha = sha("d");
         Ok(pr)
     });
-    assert_eq!(
-        merge(github).await.unwrap_err(),
-        "eve merged #7 at ddddddd, where aaaaaaa was expected. Retry takes it as it is"
-    );
+    assert_eq!(merge(github).await.unwrap().by.as_deref(), Some("eve"));
 }
 
 /// What the same branch name shipped before is somebody else's, however its body reads; ours has our marker, or ends where our branch does.
