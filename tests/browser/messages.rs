@@ -168,7 +168,7 @@ async fn what_is_said_when_something_fails() {
     channel.presses("Stop here").await;
     channel.sees("Stop here?").await;
     dialogue_pictured(&channel, "stop-sure").await;
-    channel.presses("Go on").await;
+    channel.presses("Not now").await;
     pictured(&channel, "failure").await;
     channel.presses("Stop here").await;
     channel.presses("Stop here").await;
