@@ -3,6 +3,7 @@
 
 use super::ci::{self, Red, Rule};
 use super::progress::Progress;
+use super::wait_and_merge::Head;
 use super::world::{Poll, World};
 use crate::config::DeployApproval;
 use crate::github::{Comparison, ErrorKind, PullRequest, PullRequestState, Sha};
@@ -25,13 +26,16 @@ pub async fn foreign_tip(cx: &Context<'_, World>, branch: &str, known: &[String]
         .map(Some)
 }
 
-/// Fails unless the deploy pull request's head is the last of `known`. Answers with another head that a person took in: its checks and its
+/// Fails unless the deploy pull request is at this head. Answers with another head that a person took in: its checks and its
 /// approval are to be waited for as for the one before. What was merged meanwhile isn't judged here.
 ///
 /// # Errors
 /// Who did what, for people; or GitHub's failure.
-pub async fn foreign_head(cx: &Context<'_, World>, pr: &PullRequest, known: &[Sha]) -> Result<Option<Sha>, StepError> {
-    let Some(ours) = known.last() else { return Ok(None) };
+pub async fn foreign_head(
+    cx: &Context<'_, World>,
+    pr: &PullRequest,
+    expected: &Head,
+) -> Result<Option<Sha>, StepError> {
     if pr.merged == Some(true) {
         return Ok(None);
     }
@@ -47,15 +51,15 @@ pub async fn foreign_head(cx: &Context<'_, World>, pr: &PullRequest, known: &[Sh
             ),
         }));
     }
-    if pr.head.sha == *ours {
+    if pr.head.sha == expected.head {
         return Ok(None);
     }
-    let branch = &pr.head.branch;
-    let tips: Vec<String> = known.iter().map(ToString::to_string).collect();
-    let Some((tip, comparison)) = settled_tip(cx, branch, ours.as_str(), &tips, Whose::People).await? else {
+    let (branch, ours) = (&pr.head.branch, expected.head.as_str());
+    let before: Vec<String> = expected.before.iter().map(ToString::to_string).collect();
+    let Some((tip, comparison)) = settled_tip(cx, branch, ours, &before, Whose::People).await? else {
         return Ok(None);
     };
-    let happened = what_happened(branch, ours.as_str(), &tip, &comparison);
+    let happened = what_happened(branch, ours, &tip, &comparison);
     let then = match cx.world.project.deploy_approval {
         DeployApproval::Required => "Retry takes it in, and waits for its checks and for an approval of it",
         DeployApproval::None => "Retry takes it in, and waits for its checks",

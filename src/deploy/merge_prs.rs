@@ -262,10 +262,7 @@ pub struct RehearseMerges {
     pub bump: Bump,
     /// For calendar versions.
     pub date: chrono::NaiveDate,
-    /// The branch that all of it will be merged into in the end.
-    #[serde(default)]
-    pub base: String,
-    /// Its tip; where it isn't `onto`, the merge into it is rehearsed as well.
+    /// Tip of the base branch; where it isn't `onto`, the merge into it is rehearsed as well.
     #[serde(default)]
     pub base_tip: String,
 }
@@ -304,7 +301,7 @@ impl RehearseMerges {
         if self.base_tip.is_empty() || self.base_tip == self.onto {
             return Ok(None);
         }
-        world.git.fetch_branch(clone, &self.base).await?;
+        world.git.fetch_branch(clone, &world.project.base_branch).await?;
         let before = agreed_version(&read_versions(world, clone, &self.onto).await?)?;
         let there = agreed_version(&read_versions(world, clone, &self.base_tip).await?)?;
         // A pull request of the train may change the version, too: what counts is what the base branch did.

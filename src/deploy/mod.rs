@@ -65,7 +65,7 @@ use setup::{CloneRepo, CreateDeployBranch, CreateWorkspace, FetchStaging, PushDe
 use stacked::MoveStackedPrs;
 use train::{Car, Excluded, Merged, Plan, Reason, Selection, Shipped};
 use version::Bump;
-use wait_and_merge::{Approval, MergeDeployPr, Merging, WaitForApproval, WaitForCi};
+use wait_and_merge::{Approval, Head, MergeDeployPr, Merging, WaitForApproval, WaitForCi};
 use world::World;
 
 /// What was asked for, with the settings as they were then: all that a deployment may branch on besides its journal.
@@ -297,7 +297,6 @@ async fn rehearse(saga: &Saga<World>, request: &Request, ready: &Ready, key: &st
         method: request.project.merge_method,
         bump: request.bump.clone(),
         date: ready.date,
-        base: request.project.base_branch.clone(),
         base_tip: facts.base_tip.clone(),
     };
     let rehearsed = saga.read(key, step).await?;
@@ -605,15 +604,13 @@ async fn get_it_merged(
     deploy_pr: &DeployPr,
     bump: &Sha,
 ) -> Result<Sha, Stop> {
-    let project = &request.project;
-    let mut heads = vec![bump.clone()];
-    for round in 1.. {
-        match get_this_head_merged(saga, project, plan, deploy_pr, &heads, round).await? {
+    let mut head = Head::new(bump.clone());
+    loop {
+        match get_this_head_merged(saga, &request.project, plan, deploy_pr, &head).await? {
             Merging::Merged(merge) => return Ok(merge.commit),
-            Merging::Moved { moved } => heads.push(moved),
+            Merging::Moved { moved } => head = head.moved(moved),
         }
     }
-    unreachable!("the rounds don't end")
 }
 
 async fn get_this_head_merged(
@@ -621,24 +618,22 @@ async fn get_this_head_merged(
     project: &Project,
     plan: &Plan,
     deploy_pr: &DeployPr,
-    heads: &[Sha],
-    round: u32,
+    head: &Head,
 ) -> Result<Merging, Stop> {
-    let (head, before) = heads.split_last().ok_or_else(|| Stop::Drift("no head".to_owned()))?;
+    let in_round = |name| in_round(name, head.round());
     let ci = WaitForCi {
         number: deploy_pr.number,
         head: head.clone(),
-        before: before.to_vec(),
     };
-    if let Some(moved) = saga.read(in_round("wait_for_ci", round), ci).await?.moved {
+    if let Some(moved) = saga.read(in_round("wait_for_ci"), ci).await?.moved {
         return Ok(Merging::Moved { moved });
     }
     if project.deploy_approval == DeployApproval::Required {
         let author = deploy_pr.author.as_ref();
         let asked = project.reviewers.iter().filter(|login| Some(*login) != author);
         let reviewers: Vec<String> = asked.cloned().collect();
-        let key = in_round("wait_for_approval", round);
-        if round > 1 && !reviewers.is_empty() {
+        let key = in_round("wait_for_approval");
+        if head.round() > 1 && !reviewers.is_empty() {
             // Whoever approved of an earlier head doesn't learn from GitHub that it no longer counts.
             let again = AskReviewersAgain {
                 number: deploy_pr.number,
@@ -649,7 +644,7 @@ async fn get_this_head_merged(
         let approval = WaitForApproval {
             pull_request: deploy_pr.clone(),
             reviewers,
-            heads: heads.to_vec(),
+            head: Some(head.clone()),
         };
         if let Approval::Moved { moved } = saga.read(key, approval).await? {
             return Ok(Merging::Moved { moved });
@@ -667,9 +662,8 @@ async fn get_this_head_merged(
         head: head.clone(),
         method: project.deploy_merge_method,
         into: project.base_branch.clone(),
-        before: before.to_vec(),
     };
-    saga.forward(in_round("merge_deploy_pr", round), merge).await
+    saga.forward(in_round("merge_deploy_pr"), merge).await
 }
 
 async fn release(

@@ -14,16 +14,45 @@ use crate::github::{MergeMethod, PullRequest, Review, ReviewState, Sha};
 use crate::saga::clock::delta;
 use crate::saga::{Context, Step, StepError};
 
+/// The head of the deploy pull request. Somebody may push to its branch, and a person take that in: then all begins anew, in a round of its
+/// own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// What has to become green and approved, and is merged.
+    pub head: Sha,
+    /// What it was before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Sha>,
+}
+
+impl Head {
+    /// As Shipmate itself pushed it.
+    pub fn new(head: Sha) -> Self {
+        let before = Vec::new();
+        Self { head, before }
+    }
+
+    /// After somebody pushed.
+    #[must_use]
+    pub fn moved(mut self, to: Sha) -> Self {
+        self.before.push(std::mem::replace(&mut self.head, to));
+        self
+    }
+
+    /// One for the first.
+    pub fn round(&self) -> u32 {
+        u32::try_from(self.before.len()).map_or(u32::MAX, |before| before.saturating_add(1))
+    }
+}
+
 /// **wait_for_ci**: check runs and commit statuses of the head, until they are green and stay the same.
 #[derive(Serialize, Deserialize)]
 pub struct WaitForCi {
     /// The deploy pull request.
     pub number: u64,
     /// Its head.
-    pub head: Sha,
-    /// Its heads before somebody pushed this one, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Sha>,
+    #[serde(flatten)]
+    pub head: Head,
 }
 
 /// How the checks ended.
@@ -49,10 +78,9 @@ impl Step<World> for WaitForCi {
         let rule = Rule::of(project, by_branch);
         let mut poll = Poll::new(project);
         let mut stable: Option<(Vec<String>, chrono::DateTime<chrono::Utc>)> = None;
-        let heads = along(&self.before, &self.head);
         loop {
             let pr = cx.world.github.pull_request(self.number).await?;
-            if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
+            if let Some(moved) = guard::foreign_head(cx, &pr, &self.head).await? {
                 return Ok(Green {
                     moved: Some(moved),
                     ..Green::default()
@@ -61,8 +89,8 @@ impl Step<World> for WaitForCi {
             if pr.merged == Some(true) {
                 return Ok(Green::default());
             }
-            let runs = cx.world.github.check_runs(&self.head).await?;
-            let statuses = cx.world.github.statuses(&self.head).await?;
+            let runs = cx.world.github.check_runs(&self.head.head).await?;
+            let statuses = cx.world.github.statuses(&self.head.head).await?;
             let checks = ci::checks(&runs, &statuses, &rule);
             let names = ci::decisive(&checks);
             let verdict = ci::verdict(&checks);
@@ -137,9 +165,9 @@ pub struct WaitForApproval {
     pub pull_request: DeployPr,
     /// Who was asked; an approval by somebody else counts as well.
     pub reviewers: Vec<String>,
-    /// Its heads, the last one last: an approval of an earlier one is none.
-    #[serde(default)]
-    pub heads: Vec<Sha>,
+    /// Its head, of which an approval must be; older journals don't have it.
+    #[serde(flatten)]
+    pub head: Option<Head>,
 }
 
 /// How waiting for an approval ended.
@@ -164,7 +192,9 @@ impl Step<World> for WaitForApproval {
         let mut poll = Poll::new(&cx.world.project);
         loop {
             let pr = cx.world.github.pull_request(self.pull_request.number).await?;
-            if let Some(moved) = guard::foreign_head(cx, &pr, &self.heads).await? {
+            if let Some(head) = &self.head
+                && let Some(moved) = guard::foreign_head(cx, &pr, head).await?
+            {
                 return Ok(Approval::Moved { moved });
             }
             if pr.merged == Some(true) {
@@ -209,18 +239,12 @@ impl Step<World> for WaitForApproval {
 impl WaitForApproval {
     /// An approval of a head that somebody has pushed over. Of a rewritten one, GitHub may not say which it was.
     fn is_outdated(&self, review: &Review) -> bool {
-        let of_another = match (&review.commit_id, self.heads.as_slice()) {
-            (_, []) => false,
-            (Some(commit), [.., head]) => commit != head,
-            (None, heads) => heads.len() > 1,
-        };
+        let of_another = self.head.as_ref().is_some_and(|now| match &review.commit_id {
+            Some(commit) => *commit != now.head,
+            None => !now.before.is_empty(),
+        });
         review.state == ReviewState::Approved && of_another
     }
-}
-
-/// The heads of the deploy pull request, oldest first.
-fn along(before: &[Sha], head: &Sha) -> Vec<Sha> {
-    before.iter().chain([head]).cloned().collect()
 }
 
 /// **merge_deploy_pr**: as the train's merges, into the base branch.
@@ -229,14 +253,12 @@ pub struct MergeDeployPr {
     /// The deploy pull request.
     pub number: u64,
     /// Its head, as it was green and approved.
-    pub head: Sha,
+    #[serde(flatten)]
+    pub head: Head,
     /// The project's method for it.
     pub method: MergeMethod,
     /// The base branch.
     pub into: String,
-    /// Its heads before somebody pushed this one, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Sha>,
 }
 
 /// How merging it ended.
@@ -256,7 +278,7 @@ impl MergeDeployPr {
     fn merge(&self) -> MergePr {
         MergePr {
             number: self.number,
-            head: self.head.clone(),
+            head: self.head.head.clone(),
             method: self.method,
             into: self.into.clone(),
             known: Vec::new(),
@@ -269,16 +291,11 @@ impl Step<World> for MergeDeployPr {
     type Output = Merging;
 
     async fn run(&self, cx: &Context<'_, World>) -> Result<Merging, StepError> {
-        let pr = cx.world.github.pull_request(self.number).await?;
-        let heads = along(&self.before, &self.head);
-        if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
-            return Ok(Merging::Moved { moved });
-        }
         let merged = self.merge().run(cx).await;
         if let Err(StepError::Permanent(_)) = merged {
-            // Somebody may have pushed at this very moment: then it is theirs that is told of.
+            // Somebody may have pushed, be it at this very moment: then it is theirs that is told of.
             let pr = cx.world.github.pull_request(self.number).await?;
-            if let Some(moved) = guard::foreign_head(cx, &pr, &heads).await? {
+            if let Some(moved) = guard::foreign_head(cx, &pr, &self.head).await? {
                 return Ok(Merging::Moved { moved });
             }
         }
@@ -289,7 +306,7 @@ impl Step<World> for MergeDeployPr {
         cx.settle(cx.world.settle).await?;
         let pr = cx.world.github.pull_request(self.number).await?;
         // At another head, what to make of it is for the next try to say.
-        let ours = pr.merged == Some(true) && pr.base.branch == self.into && pr.head.sha == self.head;
+        let ours = pr.merged == Some(true) && pr.base.branch == self.into && pr.head.sha == self.head.head;
         Ok(ours.then(|| Merging::Merged(merge_commit(&pr))))
     }
 }

@@ -645,14 +645,11 @@ pub async fn decide(
         })
         .await
 }
+
 /// Whether today's input is the journaled one. What only a later version says of a step, the journal can't contradict.
 fn says_the_same(journaled: &Value, reread: &Value, today: &Value) -> bool {
-    let (Value::Object(journaled), Value::Object(reread), Value::Object(today)) = (journaled, reread, today) else {
-        return reread == today;
-    };
-    let same = |(field, value): (&String, &Value)| reread.get(field) == Some(value) || !journaled.contains_key(field);
-    today.iter().all(same)
-        && journaled
-            .keys()
-            .all(|field| today.contains_key(field) || !reread.contains_key(field))
+    match journaled {
+        Value::Object(journaled) => journaled.keys().all(|field| reread.get(field) == today.get(field)),
+        _ => reread == today,
+    }
 }
