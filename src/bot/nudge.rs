@@ -90,17 +90,6 @@ impl Bot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saga::Record;
-
-    fn history(events: Vec<Event>) -> History {
-        let records = events.into_iter().enumerate().map(|(seq, event)| Record {
-            seq: seq as u64,
-            at: DateTime::UNIX_EPOCH,
-            event,
-        });
-        records.fold(History::default(), History::with)
-    }
-
     fn failed(attempt: u32) -> [Event; 1] {
         let key = format!("attention/wait_for_ci/{attempt}");
         [Event::CheckpointOpened {
@@ -118,7 +107,7 @@ mod tests {
         let ben = Actor::Slack("U0BEN".to_owned());
         let now = DateTime::UNIX_EPOCH;
         let mut events = failed(1).to_vec();
-        let nudge = |events: &[Event]| decide("web-1", &history(events.to_vec()), ben.clone(), now);
+        let nudge = |events: &[Event]| decide("web-1", &History::at_once(events.to_vec()), ben.clone(), now);
         let first = nudge(&events).ok().expect("nobody has nudged");
         events.push(first);
         assert!(matches!(nudge(&events), Err(NotNow::Until(_))), "twice about the same");

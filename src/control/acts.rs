@@ -14,6 +14,7 @@ use crate::deploy::permits::Permit;
 use crate::deploy::text::{self as sentences, Medium};
 use crate::deploy::view::{Question, QuestionKind, View};
 use crate::deploy::{Item, Request, Tick, choice};
+use crate::saga::engine::TooLate;
 use crate::saga::{Actor, run};
 use crate::slack::Content;
 
@@ -110,8 +111,8 @@ impl State {
 
     /// What an abort would undo; refused if it comes too late.
     pub(super) fn ask_to_abort(&self, id: &str) -> Result<Answer, Refusal> {
-        let (_, view) = self.find(id)?;
-        if let Some(why) = view.too_late() {
+        let (journal, view) = self.find(id)?;
+        if let Some(why) = TooLate::of(&journal.history()) {
             let why = decide::Refusal::TooLate(why);
             return Err(Refusal::NotNow(sentences::refusal(&why, Medium::Plain)));
         }

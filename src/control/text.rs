@@ -1,7 +1,6 @@
 //! Every sentence that people read in a terminal.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::config::Project;
 use crate::deploy::begin::NotBegun;
@@ -9,9 +8,10 @@ use crate::deploy::lock::{Obstacle, Turn};
 use crate::deploy::permits::Permit;
 use crate::deploy::runbook::Phase;
 use crate::deploy::text::{self as shared, Medium, counted, listed};
+use crate::deploy::timeline::signal;
 use crate::deploy::train::Plan;
 use crate::deploy::view::{Question, QuestionKind, Stand, View};
-use crate::deploy::{NUDGE, choice, runbook};
+use crate::deploy::{choice, runbook};
 use crate::requests::Request;
 use crate::saga::{Actor, Event, History};
 
@@ -96,7 +96,7 @@ pub fn history(views: &[View]) -> String {
 pub fn shown(view: &View, history: &History, now: DateTime<Utc>) -> String {
     let mut lines = vec![status(view, now), String::new()];
     for record in history.records() {
-        lines.push(format!("  {}  {}", moment(record.at), event(&record.event)));
+        lines.push(format!("  {}  {}", moment(record.at), event(history, &record.event)));
         lines.extend(record.event.requests().iter().map(request));
     }
     lines.join("\n")
@@ -113,7 +113,7 @@ fn moment(at: DateTime<Utc>) -> String {
 }
 
 /// What happened, in one line.
-fn event(event: &Event) -> String {
+fn event(history: &History, event: &Event) -> String {
     let person = |actor: &Actor| PLAIN.person(actor);
     let line = match event {
         Event::SagaStarted { by, .. } => format!("started by {}", person(by)),
@@ -143,7 +143,7 @@ fn event(event: &Event) -> String {
             let reason = payload["reason"].as_str().map(|reason| format!(" ({reason})"));
             format!("{key}: {choice} by {}{}", person(by), reason.unwrap_or_default())
         }
-        Event::Signalled { key, by, value } => format!("{key}: {} {}", person(by), did(value)),
+        Event::Signalled { key, by, value } => format!("{key}: {} {}", person(by), signal(history, key, value)),
         Event::Refused { by, what, why } => format!("refused: {} may not {what}: {why}", person(by)),
         Event::AbortRequested { by, reason } => match reason {
             Some(reason) => format!("abort asked for by {}: {reason}", person(by)),
@@ -263,18 +263,6 @@ pub fn no_such_choice(question: &Question, chosen: &str) -> String {
     )
 }
 
-/// What somebody's word about a question was.
-fn did(value: &Value) -> String {
-    let item = value["item"].as_u64().map(|item| item + 1);
-    match (item, value["done"].as_bool(), value.as_str()) {
-        (Some(item), Some(false), _) => format!("took back the tick of item {item}"),
-        (Some(item), _, _) => format!("ticked item {item}"),
-        (None, _, Some(NUDGE)) => "asked again".to_owned(),
-        (None, _, Some(word)) => format!("chose {}", shared::offered(word, None)),
-        (None, _, None) => format!("says {value}"),
-    }
-}
-
 /// An approval is for one plan, named by its digest.
 pub fn which_plan(view: &View, question: &Question, digest: &str, given: Option<&str>) -> String {
     let problem = match given {
@@ -332,17 +320,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::deploy::NUDGE;
 
     #[test]
     fn what_somebody_did_is_said_in_words() {
+        let key = "post_release_checklist";
+        let history = History::at_once([Event::CheckpointOpened {
+            key: key.to_owned(),
+            data: json!({ "items": ["Log in", "Look"] }),
+            choices: Vec::new(),
+            deadline: None,
+            on_expiry: None,
+            remind_after_s: None,
+        }]);
         for (value, said) in [
-            (json!({ "item": 0, "done": true }), "ticked item 1"),
-            (json!({ "item": 2, "done": false }), "took back the tick of item 3"),
-            (json!(NUDGE), "asked again"),
-            (json!("approve"), "chose Approve"),
-            (json!([1]), "says [1]"),
+            (json!({ "item": 0, "done": true }), "ticked “Log in”"),
+            (json!({ "item": 1, "done": false }), "un-ticked “Look”"),
+            (json!(NUDGE), "nudged whoever must act"),
+            (json!("approve"), "approved, as one of several"),
+            (json!([1]), "gave a sign"),
         ] {
-            assert_eq!(did(&value), said);
+            let signalled = Event::Signalled {
+                key: key.to_owned(),
+                by: Actor::Slack("U0ANA".to_owned()),
+                value,
+            };
+            let line = event(&history, &signalled);
+            assert_eq!(line, format!("post_release_checklist: @U0ANA {said}"));
         }
     }
 }

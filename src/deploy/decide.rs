@@ -154,7 +154,7 @@ impl Desk {
         let (journal, view, project) = self.found(deployment)?;
         self.permitted_about(&journal, by, permits::to_abort(&project.permissions))
             .await?;
-        match view.too_late() {
+        match TooLate::of(&journal.history()) {
             Some(why) => Err(Refusal::TooLate(why)),
             None => Ok(view),
         }

@@ -466,8 +466,7 @@ mod tests {
             at: at(0) + TimeDelta::seconds(second),
             event,
         };
-        let history = events.into_iter().enumerate().map(record);
-        let history = history.fold(History::default(), History::with);
+        let history: History = events.into_iter().enumerate().map(record).collect();
         let view = View::of("web-1", &history);
         let took: Vec<_> = Run::of(&view, &history)
             .steps

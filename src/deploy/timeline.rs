@@ -250,7 +250,8 @@ fn told(history: &History, event: &Event) -> Option<Told> {
     })
 }
 
-fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
+/// What somebody's word about a question was.
+pub fn signal(history: &History, key: &str, value: &serde_json::Value) -> String {
     if value == choice::APPROVE {
         return "approved, as one of several".to_owned();
     }
@@ -282,7 +283,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH + TimeDelta::seconds(7 * seq as i64),
             event,
         });
-        let history = records.fold(History::default(), History::with);
+        let history: History = records.collect();
         let line = |moment: &Moment| {
             let who = moment
                 .by
@@ -509,7 +510,7 @@ mod tests {
                 let line = serde_json::to_string(record).unwrap();
                 prop_assert_eq!(&serde_json::from_str::<Record>(&line).unwrap(), record);
             }
-            let history = records.into_iter().fold(History::default(), History::with);
+            let history: History = records.into_iter().collect();
             let told = timeline(&history);
             prop_assert!(told.len() <= history.records().len());
             let view = View::of("web-1", &history);

@@ -19,7 +19,6 @@ use super::wait_and_merge::{Green, MergeDeployPr, Merging, WaitForCi};
 use super::{Item, NUDGE, Request, read_request, ticks};
 use crate::config::Permissions;
 use crate::github::Issue;
-use crate::saga::engine::TooLate;
 use crate::saga::history::{CheckpointState, Compensation, Decided, StepPhase, StepState};
 use crate::saga::{Actor, Event, History, Outcome, Step};
 
@@ -440,16 +439,6 @@ impl View {
             .iter()
             .any(|car| matches!(car.state, CarState::Merging | CarState::Merged | CarState::Failed));
         !self.is_over() && self.state != State::Undoing && !merging
-    }
-
-    /// Why an abort comes too late, if it does.
-    pub fn too_late(&self) -> Option<TooLate> {
-        match self.state {
-            _ if self.can_abort() => None,
-            _ if self.is_over() => Some(TooLate::Finished),
-            State::Undoing => Some(TooLate::Unwinding),
-            _ => Some(TooLate::PastPivot),
-        }
     }
 
     /// Who may approve the point of no return.

@@ -74,6 +74,21 @@ pub enum TooLate {
     Finished,
 }
 
+impl TooLate {
+    /// Why nothing of a saga can be undone by now; `None` while it can.
+    pub fn of(history: &History) -> Option<Self> {
+        if history.outcome().is_some() {
+            Some(Self::Finished)
+        } else if history.unwinding().is_some() || history.abort().is_some() {
+            Some(Self::Unwinding)
+        } else if history.pivot_started() {
+            Some(Self::PastPivot)
+        } else {
+            None
+        }
+    }
+}
+
 struct Handle {
     journal: Journal,
     wake: Arc<Notify>,
@@ -487,7 +502,7 @@ impl<F: Workflow> Engine<F> {
             return Ok(Some(journal.history()));
         }
         let records = self.inner.store.archived(id)?;
-        let history = records.into_iter().fold(History::default(), History::with);
+        let history: History = records.into_iter().collect();
         Ok((!history.is_empty()).then(|| Arc::new(history)))
     }
 
@@ -599,16 +614,9 @@ impl<F: Workflow> Engine<F> {
         also: Vec<Op>,
     ) -> Result<(), AppendError<TooLate>> {
         let appended = journal
-            .append_if(also, |history| {
-                if history.outcome().is_some() {
-                    Err(TooLate::Finished)
-                } else if history.unwinding().is_some() || history.abort().is_some() {
-                    Err(TooLate::Unwinding)
-                } else if history.pivot_started() {
-                    Err(TooLate::PastPivot)
-                } else {
-                    Ok(Event::AbortRequested { by, reason })
-                }
+            .append_if(also, |history| match TooLate::of(history) {
+                Some(why) => Err(why),
+                None => Ok(Event::AbortRequested { by, reason }),
             })
             .await;
         self.noticed(appended)

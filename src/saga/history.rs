@@ -136,6 +136,25 @@ impl CheckpointState {
     }
 }
 
+impl FromIterator<Record> for History {
+    fn from_iter<R: IntoIterator<Item = Record>>(records: R) -> Self {
+        records.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+#[cfg(test)]
+impl History {
+    /// Everything at one instant.
+    pub fn at_once(events: impl IntoIterator<Item = Event>) -> Self {
+        let record = |(seq, event): (usize, Event)| Record {
+            seq: seq as u64,
+            at: DateTime::UNIX_EPOCH,
+            event,
+        };
+        events.into_iter().enumerate().map(record).collect()
+    }
+}
+
 impl History {
     /// With one more event.
     #[must_use]

@@ -284,7 +284,7 @@ impl Journal {
     /// A journal as it stands in the store (empty for a new saga).
     pub fn new(id: &str, store: Arc<dyn Store>, clock: Clock, records: Vec<Record>) -> Self {
         let length = records.len() as u64;
-        let history = records.into_iter().fold(History::default(), History::with);
+        let history: History = records.into_iter().collect();
         Self {
             inner: Arc::new(Inner {
                 id: id.to_owned(),

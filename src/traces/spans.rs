@@ -350,7 +350,7 @@ mod tests {
         let path = format!("{}/tests/deploy/journals/v1/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
         let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        records.fold(History::default(), History::with)
+        records.collect()
     }
 
     fn ids(spans: &[SpanData]) -> Vec<(TraceId, SpanId)> {
@@ -389,7 +389,7 @@ mod tests {
             at: record.at + chrono::TimeDelta::seconds(1),
             ..record.as_ref().clone()
         });
-        let other = ids(&spans("web-1", &later.fold(History::default(), History::with)));
+        let other = ids(&spans("web-1", &later.collect()));
         assert_ne!(told[0], other[0]);
         assert_ne!(told[0].0, ids(&spans("web-2", &history))[0].0);
     }

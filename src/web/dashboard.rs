@@ -29,6 +29,7 @@ use crate::deploy::decide::{About, Desk, Refusal};
 use crate::deploy::train::Selection;
 use crate::deploy::view::{QuestionKind, View};
 use crate::deploy::{Deployments, Tick};
+use crate::saga::engine::TooLate;
 use crate::saga::store::StoreError;
 use crate::saga::{Actor, Engine, History};
 
@@ -479,8 +480,8 @@ async fn tick(
 }
 
 async fn ask_to_abort(State(dashboard): State<Dashboard>, guest: Guest, Path(id): Path<String>) -> Answer {
-    let (_, view) = dashboard.found(&id)?;
-    if let Some(why) = view.too_late() {
+    let (history, view) = dashboard.found(&id)?;
+    if let Some(why) = TooLate::of(&history) {
         return Err(dashboard.refused(Refusal::TooLate(why)));
     }
     let page = Page {

@@ -170,7 +170,7 @@ fn frozen_journal(name: &str) -> History {
     let records = journal
         .lines()
         .map(|line| serde_json::from_str::<Record>(line).unwrap());
-    records.fold(History::default(), History::with)
+    records.collect()
 }
 
 /// A deployment that waits for approval, begun ten minutes before ten.

@@ -47,7 +47,7 @@ async fn after(records: &[Record]) -> Stage {
 
 /// Does at GitHub what the journal's steps had done there, through GitHub's own protocol.
 async fn stands_where_it_stood(stage: &Stage, records: &[Record]) {
-    let history = records.iter().cloned().fold(History::default(), History::with);
+    let history: History = records.iter().cloned().collect();
     // What comes after the release asks GitHub for nothing any more.
     if history.step("merge_deploy_pr").is_some() {
         return;

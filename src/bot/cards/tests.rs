@@ -11,18 +11,9 @@ use crate::deploy::train::{Car, Excluded, Reason, VersionPlan};
 use crate::deploy::version::Bump;
 use crate::deploy::write_request;
 use crate::github::MergeMethod;
-use crate::saga::{Actor, Effect, Event, History, Outcome, Record};
+use crate::saga::{Actor, Effect, Event, History, Outcome};
 
 const CONFIG: &str = include_str!("../../../config/sandbox.toml");
-
-fn history(events: Vec<Event>) -> History {
-    let records = events.into_iter().enumerate().map(|(seq, event)| Record {
-        seq: seq as u64,
-        at: DateTime::UNIX_EPOCH,
-        event,
-    });
-    records.fold(History::default(), History::with)
-}
 
 fn started(checklist: Vec<String>) -> Event {
     let mut project = Config::parse(CONFIG, "sandbox.toml").unwrap().projects.remove(0);
@@ -166,7 +157,7 @@ fn everything(texts: &[String], excluded: usize) -> Vec<Content> {
 
     let mut contents = Vec::new();
     for story in stories {
-        let view = View::of("web-1", &history(story));
+        let view = View::of("web-1", &History::at_once(story));
         contents.push(status(&view, DateTime::UNIX_EPOCH));
         contents.extend(
             messages(
@@ -263,7 +254,7 @@ fn reminders_grow_apart_and_a_late_start_posts_one() {
     if let Event::CheckpointOpened { deadline, .. } = &mut question {
         *deadline = Some(at(100));
     }
-    let view = View::of("web-1", &history(vec![started(Vec::new()), question]));
+    let view = View::of("web-1", &History::at_once(vec![started(Vec::new()), question]));
     let due = |minutes| {
         let slots: Vec<String> = messages(&view, at(minutes), &Audience::default())
             .into_iter()
@@ -290,7 +281,7 @@ fn shipped_by(authors: usize) -> View {
     }
     View::of(
         "web-1",
-        &history(vec![
+        &History::at_once(vec![
             started(Vec::new()),
             opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
         ]),
@@ -301,7 +292,7 @@ fn shipped_by(authors: usize) -> View {
 fn nothing_of_a_deployment_that_has_ended_runs_or_waits() {
     let failing = |outcome: Outcome| {
         let plan = plan(&["One".to_owned(), "Two".to_owned()], 0);
-        history(vec![
+        History::at_once(vec![
             started(Vec::new()),
             opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
             decided("confirm_pr_list", "confirm"),
@@ -336,7 +327,7 @@ fn nothing_of_a_deployment_that_has_ended_runs_or_waits() {
 fn a_running_phase_says_since_when() {
     let view = View::of(
         "web-1",
-        &history(vec![
+        &History::at_once(vec![
             started(Vec::new()),
             Event::StepStarted {
                 key: "create_workspace".to_owned(),
@@ -365,7 +356,7 @@ fn what_failed_is_linked_and_each_answer_explained() {
     };
     let view = View::of(
         "web-1",
-        &history(vec![
+        &History::at_once(vec![
             started(Vec::new()),
             Event::StepStarted {
                 key: "wait_for_ci".to_owned(),
@@ -416,7 +407,7 @@ fn only_who_rides_is_on_the_list() {
     let mut plan = plan(&["A".to_owned()], 1);
     plan.cars[0].author = "ana".to_owned();
     let question = opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]);
-    let view = View::of("web-1", &history(vec![started(Vec::new()), question]));
+    let view = View::of("web-1", &History::at_once(vec![started(Vec::new()), question]));
     let audience = Audience::of(&[("ana", "U0ANA"), ("eve", "U0EVE")], &[]);
     let told = messages(&view, DateTime::UNIX_EPOCH, &audience);
     let text = |slot: &str| &told.iter().find(|message| message.slot == slot).unwrap().content.text;
@@ -467,7 +458,7 @@ fn a_dropped_pull_requests_author_is_told_why() {
     });
     let view = View::of(
         "web-1",
-        &history(vec![
+        &History::at_once(vec![
             started(Vec::new()),
             opened("confirm_pr_list", json!({ "plan": first }), &["confirm", "edit"]),
             decided("confirm_pr_list", "edit"),
@@ -492,7 +483,7 @@ fn a_nudge_while_reviewers_are_waited_for_mentions_them() {
     };
     let view = View::of(
         "web-1",
-        &history(vec![
+        &History::at_once(vec![
             started(Vec::new()),
             Event::StepStarted {
                 key: "wait_for_approval".to_owned(),
@@ -564,7 +555,7 @@ fn what_a_deadline_decides_is_warned_of() {
             on_expiry: Some("expire".to_owned()),
             remind_after_s: None,
         };
-        let view = View::of("web-1", &history(vec![started(Vec::new()), asked]));
+        let view = View::of("web-1", &History::at_once(vec![started(Vec::new()), asked]));
         assert_eq!(view.questions.len(), 1, "{key}");
         let late = DateTime::from_timestamp(23 * 3600 + 60, 0).unwrap();
         let said = warning(&view, &view.questions[0], late);
@@ -615,7 +606,7 @@ fn answers_over(texts: &[String]) -> Vec<Content> {
         by: ana.clone(),
         value: json!(crate::deploy::NUDGE),
     };
-    let view = View::of("web-1", &history(vec![start, question, nudge]));
+    let view = View::of("web-1", &History::at_once(vec![start, question, nudge]));
     let mut contents: Vec<Content> = messages(
         &view,
         DateTime::UNIX_EPOCH - TimeDelta::seconds(1),
@@ -724,7 +715,7 @@ proptest! {
             let dialogue = crate::bot::modals::start(&config.projects[0], &wish, plan, std::slice::from_ref(&lock));
             prop_assert_eq!(broken_view(&dialogue, 100), None);
         }
-        let view = View::of("web-1", &history(vec![
+        let view = View::of("web-1", &History::at_once(vec![
             started(texts.clone()),
             opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
         ]));

@@ -455,7 +455,7 @@ impl Stage {
     /// What people read when they ask how it stands, whoever runs it.
     pub fn history(&self, id: &str) -> History {
         let records = self.data.load(id).unwrap();
-        records.into_iter().fold(History::default(), History::with)
+        records.into_iter().collect()
     }
 }
 
