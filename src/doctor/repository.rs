@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Utc;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 
 use super::{Finding, Look, fail, look, mend, ok, rules, warn};
@@ -55,16 +56,8 @@ pub(super) fn looks<'a>(project: &'a Project, github: Arc<RestGitHub>, secret: &
         look("version files", boxed(version_files(of.clone()))),
         look("workflow", boxed(workflow(of.clone()))),
         look("releases", boxed(releases(of.clone()))),
+        look("reviewers", boxed(reviewers(of.clone()))),
     ];
-    looks.extend(
-        project
-            .reviewers
-            .iter()
-            .map(|login| look("reviewers", boxed(reviewer(of.clone(), login)))),
-    );
-    if project.reviewers.is_empty() {
-        looks.push(look("reviewers", boxed(nobody_asked(of.clone()))));
-    }
     looks.extend(
         project
             .blocked_labels
@@ -291,7 +284,7 @@ async fn branch_rules(of: Subject<'_>) -> Vec<Finding> {
 async fn version_files(of: Subject<'_>) -> Vec<Finding> {
     let project = of.project;
     let read = |file| read_file(&of, file);
-    let read = futures_util::future::join_all(project.version_files.iter().map(read)).await;
+    let read = join_all(project.version_files.iter().map(read)).await;
     judge_versions(&of.named("version files"), read)
 }
 
@@ -387,9 +380,15 @@ fn judge_tags(subject: &str, pattern: &str, releases: &[Release]) -> Finding {
     }
 }
 
-async fn reviewer(of: Subject<'_>, login: &str) -> Vec<Finding> {
+async fn reviewers(of: Subject<'_>) -> Vec<Finding> {
     let subject = of.named("reviewers");
-    vec![match of.github.permission(login).await {
+    let logins = &of.project.reviewers;
+    if logins.is_empty() {
+        return vec![nobody_asked(&subject, of.project.deploy_approval)];
+    }
+    let permissions = join_all(logins.iter().map(|login| of.github.permission(login)));
+    let (own, permissions) = tokio::join!(of.github.login(), permissions);
+    let judge = |(login, permission): (&String, _)| match permission {
         Ok(Permission::None) => fail(
             &subject,
             &format!("{login} is no collaborator"),
@@ -400,13 +399,14 @@ async fn reviewer(of: Subject<'_>, login: &str) -> Vec<Finding> {
             &format!("{login} can only read, so their approval doesn't count"),
             "give them write access, or change `reviewers`",
         ),
-        Ok(Permission::Write | Permission::Admin) => match of.github.login().await {
+        Ok(Permission::Write | Permission::Admin) => match &own {
             Ok(Some(own)) if own.eq_ignore_ascii_case(login) => own_reviewer(&subject, of.project, login),
             Ok(_) => ok(&subject, format!("{login} may approve")),
-            Err(error) => of.failed(&subject, "metadata: read", "`api_url` in [github]", &error),
+            Err(error) => of.failed(&subject, "metadata: read", "`api_url` in [github]", error),
         },
         Err(error) => of.failed(&subject, "metadata: read", "`reviewers`", &error),
-    }]
+    };
+    logins.iter().zip(permissions).map(judge).collect()
 }
 
 /// GitHub lets nobody approve of a pull request that they opened themselves.
@@ -426,15 +426,14 @@ fn own_reviewer(subject: &str, project: &Project, login: &str) -> Finding {
     }
 }
 
-async fn nobody_asked(of: Subject<'_>) -> Vec<Finding> {
-    let subject = of.named("reviewers");
-    vec![match of.project.deploy_approval {
-        DeployApproval::Required => ok(
-            &subject,
-            "nobody is asked; an approval by anybody with write access is waited for".to_owned(),
-        ),
-        DeployApproval::None => ok(&subject, "nobody is asked, and no approval is waited for".to_owned()),
-    }]
+fn nobody_asked(subject: &str, approval: DeployApproval) -> Finding {
+    ok(
+        subject,
+        match approval {
+            DeployApproval::Required => "nobody is asked; an approval by anybody with write access is waited for",
+            DeployApproval::None => "nobody is asked, and no approval is waited for",
+        },
+    )
 }
 
 async fn label(of: Subject<'_>, name: &str) -> Vec<Finding> {
