@@ -1,7 +1,5 @@
 //! The foreign-change guard: what somebody else does between two merges pauses the train and is said.
 
-use std::sync::Arc;
-
 use shipmate::sandbox::faults::When;
 use shipmate::sandbox::github::GitHubDouble;
 use shipmate::sandbox::play::REPO;
@@ -15,14 +13,7 @@ where
 {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
-    let github = stage.github().clone();
-    let hook = move |request: &str, when: When| {
-        if request.contains("pulls/41/merge") && when == When::After {
-            // Before the merge's answer goes out: nothing can be faster.
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(act(github.clone())));
-        }
-    };
-    stage.github().faults().watch(Some(Arc::new(hook)));
+    stage.somebody_acts(When::After, |request| request.contains("pulls/41/merge"), act);
     stage.ben().clicks("Approve").await;
     stage.sees("Retry").await;
     stage

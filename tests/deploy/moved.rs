@@ -1,9 +1,6 @@
 //! Branches that move under a deployment: a base branch that no longer takes the train, a deploy branch that somebody pushes to, and a name
 //! that the day's deployment before had.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use reqwest::Method;
 use serde_json::json;
 use shipmate::config::DeployApproval;
@@ -124,22 +121,15 @@ async fn a_version_that_the_train_itself_changes_is_no_clash() {
 async fn a_first_pull_request_that_somebody_merged_at_another_head_is_no_reason_to_undo() {
     let stage = Stage::new().await;
     stage.plays_to("Approve").await;
-    let github = stage.github().clone();
-    let url = format!("{}/repos/{REPO}/pulls/41/merge", github.api_url());
-    let done = AtomicBool::new(false);
-    let hook = move |request: &str, when: When| {
-        if request.contains("pulls/41/merge") && when == When::Before && !done.swap(true, Ordering::SeqCst) {
-            let by_hand = async {
-                let head = github.pull(REPO, 41).await.unwrap().head;
-                github.push(REPO, &head, "eve", "src/late.js", "1\n").await.unwrap();
-                let request = reqwest::Client::new().put(&url).header("user-agent", "eve");
-                let request = request.bearer_auth(github.token()).json(&json!({}));
-                assert!(request.send().await.unwrap().status().is_success());
-            };
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(by_hand));
-        }
-    };
-    stage.github().faults().watch(Some(Arc::new(hook)));
+    let merge = |request: &str| request.contains("pulls/41/merge");
+    stage.somebody_acts(When::Before, merge, |github| async move {
+        let head = github.pull(REPO, 41).await.unwrap().head;
+        github.push(REPO, &head, "eve", "src/late.js", "1\n").await.unwrap();
+        let url = format!("{}/repos/{REPO}/pulls/41/merge", github.api_url());
+        let request = reqwest::Client::new().put(&url).header("user-agent", "eve");
+        let request = request.bearer_auth(github.token()).json(&json!({}));
+        assert!(request.send().await.unwrap().status().is_success());
+    });
     stage.ben().clicks("Approve").await;
     stage.ticks_everything().await;
     stage.reads("completed · 1.4.3 shipped with 4 pull requests").await;
@@ -227,23 +217,16 @@ async fn what_somebody_pushes_to_the_deploy_branch_has_to_become_green_and_appro
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_at_the_moment_of_the_merge_is_told_of_and_taken_in() {
     let stage = Stage::new().await;
-    let github = stage.github().clone();
-    let pushed = AtomicBool::new(false);
-    let hook = move |request: &str, when: When| {
-        let theirs = [41, 42, 44, 47]
-            .iter()
-            .any(|number| request.contains(&format!("pulls/{number}/")));
-        if request.ends_with("/merge") && !theirs && when == When::Before && !pushed.swap(true, Ordering::SeqCst) {
-            let push = async {
-                github
-                    .push(REPO, &branch(), "eve", "src/hotfix.js", "1\n")
-                    .await
-                    .unwrap()
-            };
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(push));
-        }
+    let merge = |request: &str| {
+        let the_trains = [41, 42, 44, 47].map(|number| format!("pulls/{number}/"));
+        request.ends_with("/merge") && !the_trains.iter().any(|theirs| request.contains(theirs))
     };
-    stage.github().faults().watch(Some(Arc::new(hook)));
+    stage.somebody_acts(When::Before, merge, |github| async move {
+        github
+            .push(REPO, &branch(), "eve", "src/hotfix.js", "1\n")
+            .await
+            .unwrap();
+    });
     stage.plays_to("").await;
     stage.reads("by eve: Change src/hotfix.js. Retry takes it in").await;
     stage.sees("Retry").await;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -12,6 +13,7 @@ use shipmate::config::Secrets;
 use shipmate::saga::retry::RetryPolicy;
 use shipmate::saga::store::{Memory, Store};
 use shipmate::saga::{Clock, Event, Journal};
+use shipmate::sandbox::faults::When;
 use shipmate::sandbox::github::{self, GitHubDouble, Scenario, Scenarios};
 use shipmate::sandbox::play::{Options, REPO, Sandbox};
 use shipmate::sandbox::slack::{DEPLOYS, Message, SlackDouble, Tick, Workspace};
@@ -268,6 +270,25 @@ impl Stage {
             .bearer_auth(self.github().token());
         let answer = request.json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// Somebody acts once, at the first change at GitHub that this is about: before it happens, or before its answer goes out. Nothing can be
+    /// faster.
+    pub fn somebody_acts<F>(
+        &self,
+        when: When,
+        about: impl Fn(&str) -> bool + Send + Sync + 'static,
+        act: impl Fn(GitHubDouble) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = ()>,
+    {
+        let (github, done) = (self.github().clone(), AtomicBool::new(false));
+        let hook = move |request: &str, now: When| {
+            if now == when && about(request) && !done.swap(true, Ordering::SeqCst) {
+                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(act(github.clone())));
+            }
+        };
+        self.github().faults().watch(Some(Arc::new(hook)));
     }
 
     /// Everything that GitHub shows.

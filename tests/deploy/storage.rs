@@ -39,6 +39,30 @@ impl Site {
         command
     }
 
+    /// Whether a file system can be mounted over the data directory, which is made for it; a test that can't is left, and says so.
+    fn can_mount(&self) -> bool {
+        std::fs::create_dir_all(self.data()).unwrap();
+        let tried = Command::new("unshare")
+            .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])
+            .arg(self.data())
+            .output();
+        let can = tried.is_ok_and(|output| output.status.success());
+        if !can {
+            println!("skipped: no file system can be mounted here (`unshare -rm`)");
+        }
+        can
+    }
+
+    /// `serve` in a mount namespace of its own, in which this script mounts something over `$DATA` first.
+    fn serves_behind(&self, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_shipmate")]);
+        command.args(["serve", "--config"]).arg(&self.config);
+        command.env("DATA", self.data());
+        secrets(&mut command, &self.sandbox);
+        command
+    }
+
     fn starts(&self) -> Process {
         Process::start(&self.sandbox, &self.config)
     }
@@ -191,17 +215,12 @@ exec "$@"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_directory_that_is_mounted_read_only_is_named_and_nothing_is_lost() {
     let site = Site::new().await;
-    std::fs::create_dir_all(site.data()).unwrap();
-    if !can_mount(&site.data()) {
-        println!("skipped: no file system can be mounted here (`unshare -rm`)");
+    if !site.can_mount() {
         return;
     }
     let read_only = || {
-        let mut command = Command::new("unshare");
-        command.args(["-rm", "sh", "-c", READ_ONLY, "sh", env!("CARGO_BIN_EXE_shipmate")]);
-        command.args(["serve", "--config"]).arg(&site.config);
-        secrets(&mut command, &site.sandbox);
-        command.env("DATA", site.data()).env("RUST_LOG", "error");
+        let mut command = site.serves_behind(READ_ONLY);
+        command.env("RUST_LOG", "error");
         command
     };
     insta::assert_snapshot!(site.says(&mut read_only()).await, @"shipmate: can't make the data directory <data>: Read-only file system (os error 30); `data_dir` must be a writable directory");
@@ -244,18 +263,14 @@ exec "$@"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_it_stops_with_a_sentence_and_goes_on_once_there_is_space() {
     let site = Site::new().await;
-    std::fs::create_dir_all(site.data()).unwrap();
-    if !can_mount(&site.data()) {
-        println!("skipped: no file system can be mounted here (`unshare -rm`)");
+    if !site.can_mount() {
         return;
     }
     let notes = site.sandbox.dir().join("notes");
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", FULL_DISK, "sh", env!("CARGO_BIN_EXE_shipmate")]);
-    command.args(["serve", "--config"]).arg(&site.config);
-    command.env("DATA", site.data()).env("NOTES", &notes);
+    let mut command = site.serves_behind(FULL_DISK);
+    command.env("NOTES", &notes);
     command.stderr(std::fs::File::create(&notes).unwrap());
-    let process = Process::of(secrets(&mut command, &site.sandbox));
+    let process = Process::of(&mut command);
     site.deploys().await;
     fills(&process.root().join(site.data().strip_prefix("/").unwrap()));
     // Whatever is written next finds no space; the supervisor's next start does.
@@ -294,9 +309,7 @@ exec "$@"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_it_is_not_ready_until_there_is_space() {
     let site = Site::new().await;
-    std::fs::create_dir_all(site.data()).unwrap();
-    if !can_mount(&site.data()) {
-        println!("skipped: no file system can be mounted here (`unshare -rm`)");
+    if !site.can_mount() {
         return;
     }
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -304,11 +317,7 @@ async fn on_a_full_disk_it_is_not_ready_until_there_is_space() {
     drop(free);
     let config = std::fs::read_to_string(&site.config).unwrap();
     std::fs::write(&site.config, config.replace("127.0.0.1:0", &address.to_string())).unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", SMALL_DISK, "sh", env!("CARGO_BIN_EXE_shipmate")]);
-    command.args(["serve", "--config"]).arg(&site.config);
-    command.env("DATA", site.data());
-    let process = Process::of(secrets(&mut command, &site.sandbox));
+    let process = Process::of(&mut site.serves_behind(SMALL_DISK));
     asked_until(address, "/healthz", "ok\n").await;
     let disk = process.root().join(site.data().strip_prefix("/").unwrap());
     fills(&disk);
@@ -339,14 +348,6 @@ async fn asked_until(address: std::net::SocketAddr, path: &str, expected: &str) 
     };
     let limited = tokio::time::timeout(LIMIT, asking).await;
     assert!(limited.is_ok(), "{path} says {last}");
-}
-
-fn can_mount(at: &Path) -> bool {
-    let tried = Command::new("unshare")
-        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs"])
-        .arg(at)
-        .output();
-    tried.is_ok_and(|output| output.status.success())
 }
 
 /// Writes until nothing fits any more.

@@ -15,6 +15,16 @@ use crate::saga::{Actor, Effect, Event, History, Outcome};
 
 const CONFIG: &str = include_str!("../../../config/sandbox.toml");
 
+fn begun(key: &str, kind: &str, effect: Effect) -> Event {
+    Event::StepStarted {
+        key: key.to_owned(),
+        kind: kind.to_owned(),
+        effect,
+        input: Value::Null,
+        attempt: 1,
+    }
+}
+
 fn started(checklist: Vec<String>) -> Event {
     let mut project = Config::parse(CONFIG, "sandbox.toml").unwrap().projects.remove(0);
     project.checklist = checklist;
@@ -92,13 +102,7 @@ fn everything(texts: &[String], excluded: usize) -> Vec<Content> {
     let failed = texts.join(" ");
     let failing = |key: &str| {
         [
-            Event::StepStarted {
-                key: key.to_owned(),
-                kind: "merge_pr".to_owned(),
-                effect: Effect::Pivot,
-                input: Value::Null,
-                attempt: 1,
-            },
+            begun(key, "merge_pr", Effect::Pivot),
             Event::StepFailed {
                 key: key.to_owned(),
                 error: failed.clone(),
@@ -296,13 +300,7 @@ fn nothing_of_a_deployment_that_has_ended_runs_or_waits() {
             started(Vec::new()),
             opened("confirm_pr_list", json!({ "plan": plan }), &["confirm"]),
             decided("confirm_pr_list", "confirm"),
-            Event::StepStarted {
-                key: "merge_pr/1".to_owned(),
-                kind: "merge_pr".to_owned(),
-                effect: Effect::Pivot,
-                input: Value::Null,
-                attempt: 1,
-            },
+            begun("merge_pr/1", "merge_pr", Effect::Pivot),
             Event::StepFailed {
                 key: "merge_pr/1".to_owned(),
                 error: "GitHub answered 405".to_owned(),
@@ -329,13 +327,7 @@ fn a_running_phase_says_since_when() {
         "web-1",
         &History::at_once(vec![
             started(Vec::new()),
-            Event::StepStarted {
-                key: "create_workspace".to_owned(),
-                kind: "create_workspace".to_owned(),
-                effect: Effect::Compensable,
-                input: Value::Null,
-                attempt: 1,
-            },
+            begun("create_workspace", "create_workspace", Effect::Compensable),
         ]),
     );
     let card = Value::Array(card(&view, DateTime::UNIX_EPOCH, Place::Channel).blocks).to_string();
@@ -358,13 +350,7 @@ fn what_failed_is_linked_and_each_answer_explained() {
         "web-1",
         &History::at_once(vec![
             started(Vec::new()),
-            Event::StepStarted {
-                key: "wait_for_ci".to_owned(),
-                kind: "wait_for_ci".to_owned(),
-                effect: Effect::Read,
-                input: Value::Null,
-                attempt: 1,
-            },
+            begun("wait_for_ci", "wait_for_ci", Effect::Read),
             Event::StepProgressed {
                 key: "wait_for_ci".to_owned(),
                 progress: serde_json::to_value(progress).unwrap(),
@@ -485,13 +471,7 @@ fn a_nudge_while_reviewers_are_waited_for_mentions_them() {
         "web-1",
         &History::at_once(vec![
             started(Vec::new()),
-            Event::StepStarted {
-                key: "wait_for_approval".to_owned(),
-                kind: "wait_for_approval".to_owned(),
-                effect: Effect::Read,
-                input: Value::Null,
-                attempt: 1,
-            },
+            begun("wait_for_approval", "wait_for_approval", Effect::Read),
             Event::StepProgressed {
                 key: "wait_for_approval".to_owned(),
                 progress: serde_json::to_value(Progress::Approval {
